@@ -1,0 +1,234 @@
+//! The one error type of the engine, and the one place that classifies foreign errors.
+//!
+//! A kind tells the caller what to do; a message is safe to show: lowercase, names the input, never a
+//! data value, a file path or another store's name. Details stay in `source`, for the log.
+
+use std::fmt;
+
+use datafusion::common::SchemaError;
+use datafusion::error::DataFusionError;
+
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+type Source = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// What the caller can do about an error.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ErrorKind {
+    /// The request is wrong: change it.
+    InvalidRequest,
+    /// There is no such table, query or function: choose another name.
+    NotFound,
+    /// The key is missing, wrong or not allowed to do this: use another key.
+    Unauthorized,
+    /// The request contradicts what happened before: read again, then decide.
+    Conflict,
+    /// A limit was reached: ask for less.
+    LimitExceeded,
+    /// The time allowed for the request is over: ask for less, or allow more.
+    Timeout,
+    /// The store or the server cannot answer now: try again later.
+    Unavailable,
+    /// A fault of the engine: report it with the request's id.
+    Internal,
+}
+
+impl ErrorKind {
+    /// Every kind, for tests and documents that list them.
+    pub const ALL: [ErrorKind; 8] = [
+        ErrorKind::InvalidRequest,
+        ErrorKind::NotFound,
+        ErrorKind::Unauthorized,
+        ErrorKind::Conflict,
+        ErrorKind::LimitExceeded,
+        ErrorKind::Timeout,
+        ErrorKind::Unavailable,
+        ErrorKind::Internal,
+    ];
+
+    /// The stable code that clients match on.
+    pub fn code(self) -> &'static str {
+        match self {
+            ErrorKind::InvalidRequest => "invalid_request",
+            ErrorKind::NotFound => "not_found",
+            ErrorKind::Unauthorized => "unauthorized",
+            ErrorKind::Conflict => "conflict",
+            ErrorKind::LimitExceeded => "limit_exceeded",
+            ErrorKind::Timeout => "timeout",
+            ErrorKind::Unavailable => "unavailable",
+            ErrorKind::Internal => "internal",
+        }
+    }
+}
+
+/// One thing that is wrong with one landed row.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// 1-based number of the row in its file; 0 where the problem is the file's.
+    pub row: u64,
+    /// The column, or empty where the problem is the row's.
+    pub field: String,
+    /// What is wrong and what would be right; never the value itself.
+    pub reason: String,
+}
+
+#[derive(Debug)]
+pub struct Error {
+    kind: ErrorKind,
+    message: String,
+    problems: Vec<Problem>,
+    source: Option<Source>,
+}
+
+impl Error {
+    pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
+        Self { kind, message: message.into(), problems: Vec::new(), source: None }
+    }
+
+    pub fn invalid(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::InvalidRequest, message)
+    }
+
+    pub fn not_found(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::NotFound, message)
+    }
+
+    pub fn unauthorized(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unauthorized, message)
+    }
+
+    pub fn conflict(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Conflict, message)
+    }
+
+    pub fn limit(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::LimitExceeded, message)
+    }
+
+    pub fn timeout(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Timeout, message)
+    }
+
+    pub fn unavailable(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Unavailable, message)
+    }
+
+    /// A fault of the engine. The message says what was being done; the cause goes to `with_source`.
+    pub fn internal(message: impl Into<String>) -> Self {
+        Self::new(ErrorKind::Internal, message)
+    }
+
+    /// Names the unknown thing, the nearest known one and the whole choice.
+    pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
+        let mut known: Vec<&str> = known.into_iter().collect();
+        known.sort_unstable();
+        let nearest = known
+            .iter()
+            .map(|candidate| (strsim::damerau_levenshtein(candidate, name), *candidate))
+            .min()
+            .filter(|(distance, _)| *distance <= name.len().max(3) / 2);
+        let hint = nearest.map(|(_, name)| format!(", did you mean {name}?")).unwrap_or_default();
+        Self::not_found(format!("unknown {what} {name}{hint} (known: {})", known.join(", ")))
+    }
+
+    #[must_use]
+    pub fn with_source(mut self, source: impl Into<Source>) -> Self {
+        self.source = Some(source.into());
+        self
+    }
+
+    #[must_use]
+    pub fn with_problems(mut self, problems: Vec<Problem>) -> Self {
+        self.problems = problems;
+        self
+    }
+
+    #[must_use]
+    pub fn with_kind(mut self, kind: ErrorKind) -> Self {
+        self.kind = kind;
+        self
+    }
+
+    pub fn kind(&self) -> ErrorKind {
+        self.kind
+    }
+
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
+    pub fn problems(&self) -> &[Problem] {
+        &self.problems
+    }
+}
+
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.source.as_deref().map(|source| source as _)
+    }
+}
+
+/// Classifies by the root cause. Planning errors speak of the caller's own text and are shown;
+/// errors met while running may carry data values or file paths, so their text stays in the log.
+impl From<DataFusionError> for Error {
+    fn from(error: DataFusionError) -> Self {
+        let (kind, message) = match error.find_root() {
+            DataFusionError::SQL(parser, _) => (ErrorKind::InvalidRequest, format!("{parser}")),
+            DataFusionError::Plan(message) => (ErrorKind::InvalidRequest, message.clone()),
+            DataFusionError::SchemaError(schema, _) => (ErrorKind::InvalidRequest, schema_message(schema)),
+            DataFusionError::NotImplemented(message) => {
+                (ErrorKind::InvalidRequest, format!("not supported: {message}"))
+            }
+            DataFusionError::Configuration(message) => (ErrorKind::InvalidRequest, message.clone()),
+            DataFusionError::Diagnostic(_, inner) | DataFusionError::Context(_, inner) => {
+                (ErrorKind::InvalidRequest, inner.strip_backtrace())
+            }
+            DataFusionError::Collection(errors) => (
+                ErrorKind::InvalidRequest,
+                errors.first().map_or_else(|| "invalid query".into(), DataFusionError::strip_backtrace),
+            ),
+            DataFusionError::ResourcesExhausted(_) => {
+                (ErrorKind::LimitExceeded, "the query needs more memory than it may use".into())
+            }
+            DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => (
+                ErrorKind::InvalidRequest,
+                "a value could not be computed: a cast, a division or an overflow failed".into(),
+            ),
+            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
+                (ErrorKind::Unavailable, "the storage did not answer".into())
+            }
+            DataFusionError::External(source) => match source.downcast_ref::<Error>() {
+                Some(own) => {
+                    let (kind, message) = (own.kind, own.message.clone());
+                    return Self::new(kind, message).with_source(error);
+                }
+                None => (ErrorKind::Internal, "the query failed".into()),
+            },
+            DataFusionError::ParquetError(_) => {
+                (ErrorKind::Unavailable, "a data file could not be read; run `tributary doctor`".into())
+            }
+            DataFusionError::Internal(_)
+            | DataFusionError::Substrait(_)
+            | DataFusionError::ExecutionJoin(_)
+            | DataFusionError::Shared(_)
+            | DataFusionError::Ffi(_) => (ErrorKind::Internal, "the query failed".into()),
+        };
+        Self::new(kind, message).with_source(error)
+    }
+}
+
+impl From<Error> for DataFusionError {
+    fn from(error: Error) -> Self {
+        DataFusionError::External(Box::new(error))
+    }
+}
+
+fn schema_message(error: &SchemaError) -> String {
+    error.to_string()
+}

@@ -1,0 +1,47 @@
+//! Bytes in: files and request bodies become typed record batches of one table, or a list of problems.
+//! In: bytes and a table's spec. Out: record batches in the spec's landed schema. This room never
+//! decides where rows are kept.
+
+use chrono_tz::Tz;
+
+/// What happens to a batch with bad rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum OnError {
+    /// The batch is refused whole, with its problems listed.
+    #[default]
+    Refuse,
+    /// Good rows land; bad ones land in `quarantine` with their reasons.
+    Quarantine,
+}
+
+/// How bytes are to be read. What is `None` is found out from the file's name or first bytes.
+#[derive(Debug, Clone, Default)]
+pub struct LandRequest {
+    pub format: Option<Format>,
+    /// For timestamps without an offset; without it they are refused.
+    pub time_zone: Option<Tz>,
+    pub on_error: OnError,
+    /// A repeat of the same key gets the first receipt, and lands nothing.
+    pub idempotency_key: Option<String>,
+}
+
+/// The formats that land; each may be compressed with gzip or zstd.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    Csv,
+    Ndjson,
+    Parquet,
+    Arrow,
+}
+
+/// Proof that a batch is durable.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Receipt {
+    pub batch_id: String,
+    pub table: String,
+    /// Rows accepted, those of the quarantine not among them.
+    pub rows: u64,
+    pub quarantined: u64,
+    /// The table's version that holds the batch; send it as `min_version` to read your own write.
+    pub version: u64,
+}

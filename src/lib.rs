@@ -1,0 +1,25 @@
+//! Tributary: an embedded analytical engine for marketing data.
+//!
+//! Rooms, in the order in which data flows through them. A room may use the rooms above it in this
+//! list, never those below; [`Engine`] alone wires them together.
+//!
+//! ```text
+//! land ──► lake ──► session (+ udfs) ──► query ──► cache ──► serve
+//! bytes in  tables   DataFusion set-up    questions  answers   answers out
+//! ```
+
+pub mod cache;
+pub mod cli;
+pub mod config;
+pub mod engine;
+pub mod error;
+pub mod lake;
+pub mod land;
+pub mod query;
+pub mod serve;
+pub mod session;
+
+pub use engine::{Engine, EngineOptions};
+pub use error::{Error, ErrorKind, Result};
+pub use land::{LandRequest, OnError, Receipt};
+pub use query::{Answer, Params, ResultStream};
