@@ -104,7 +104,7 @@ channel_metrics as (
 channel_sums as (
     select
         lower(channel) as channel_key,
-        first_value(channel order by date, source, campaign) as channel,
+        first_value(channel order by date, source, campaign, channel) as channel,
         currency,
         cast(sum(sessions) as double) as sessions,
         cast(sum(impressions) as double) as impressions,
