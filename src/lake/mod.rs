@@ -2,5 +2,23 @@
 //! one store's files. This room never sees a request, a query's text or another room's types.
 
 mod spec;
+mod storage;
+mod durable_local;
+mod data_file;
+mod table;
+mod write;
+mod landing;
+mod newest;
+mod provider;
+mod compact;
+mod tables;
 
-pub use spec::{ColumnKind, ColumnSpec, MonthPartition, TableSpec, tables};
+pub use landing::{Batch, BatchName, Committed, Landing};
+pub use provider::StoreTable;
+pub use spec::{
+    BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, MONEY_PRECISION, MONEY_SCALE,
+    MonthPartition, STORE_COLUMN, TableSpec, tables,
+};
+pub use storage::Storage;
+pub use table::{LakeTable, Snapshot};
+pub use tables::Lake;
