@@ -12,9 +12,11 @@ mod newest;
 mod provider;
 mod compact;
 mod tables;
+mod seeds;
 
 pub use landing::{Batch, BatchName, Committed, Landing};
 pub use provider::StoreTable;
+pub use seeds::benchmark_seeds;
 pub use spec::{
     BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, MONEY_PRECISION, MONEY_SCALE,
     MonthPartition, STORE_COLUMN, TableSpec, tables,

@@ -182,3 +182,7 @@ static TABLES: LazyLock<Result<BTreeMap<String, Arc<TableSpec>>>> = LazyLock::ne
 pub fn tables() -> Result<&'static BTreeMap<String, Arc<TableSpec>>> {
     TABLES.as_ref().map_err(|error| Error::internal(error.message().to_owned()))
 }
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;
