@@ -1,35 +1,26 @@
 //! Questions: named queries with typed parameters, and ad-hoc SQL. In: a session and a text. Out: plans
-//! and record batches. This room knows neither HTTP nor where a store's files are.
+//! and record batches. This room knows neither HTTP nor where a store's files are, and refuses every
+//! text that would write, exhaust the parser or paste a parameter into SQL.
 
-use std::collections::BTreeMap;
+mod answer;
+mod bind;
+mod header;
+mod limits;
+mod params;
+mod registry;
+mod run;
+mod stack;
+mod value;
 
-use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
-use datafusion::execution::SendableRecordBatchStream;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
+mod sql_tests;
 
-/// Parameters as they arrive: by name, as text; typed and checked against the query's header.
-pub type Params = BTreeMap<String, String>;
-
-/// A whole answer, held in memory and shared between those who asked the same.
-#[derive(Debug)]
-pub struct Answer {
-    pub schema: SchemaRef,
-    pub batches: Vec<RecordBatch>,
-    /// Names the answer: query, parameters, store, build and the data read. The strong `ETag` is made of it.
-    pub key: String,
-    /// The version of the data that the answer was computed from.
-    pub data_version: String,
-    pub computed_at: chrono::DateTime<chrono::Utc>,
-}
-
-impl Answer {
-    pub fn row_count(&self) -> usize {
-        self.batches.iter().map(RecordBatch::num_rows).sum()
-    }
-}
-
-/// An answer that is still being computed.
-pub struct ResultStream {
-    pub stream: SendableRecordBatchStream,
-    pub data_version: String,
-}
+pub use answer::{Answer, Params, ResultStream};
+pub use bind::{BoundQuery, bind, bind_ad_hoc, bind_check};
+pub use header::{Header, ParamSpec};
+pub use params::{check, infer, today};
+pub use registry::{NamedQuery, Registry};
+pub use run::{Failure, Planned, check_plans, plan, run_checks};
+pub use value::{ParamType, Value, Values};

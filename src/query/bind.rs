@@ -1,0 +1,256 @@
+//! Binds parameters: every `$name` of a parsed text becomes a typed literal of its syntax tree.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use datafusion::common::TableReference;
+use datafusion::sql::parser::{DFParserBuilder, Statement};
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{
+    self, Expr, Query, Select, SetExpr, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+};
+
+use super::answer::Params;
+use super::limits;
+use super::params::infer;
+use super::stack::on_deep_stack;
+use super::value::Values;
+use crate::error::{Error, Result};
+
+/// A text whose parameters are bound, ready to be planned.
+#[derive(Debug, Clone)]
+pub struct BoundQuery {
+    pub statement: Statement,
+    /// The text and the typed values, unambiguously: the query's part of the cache key.
+    pub text: String,
+    /// Tables and table functions that the text reads, by lowercase name; CTEs are not among them.
+    pub tables: BTreeSet<String>,
+}
+
+/// Binds a named query: one `select`, whose placeholders must all have a value.
+pub fn bind(text: &str, values: &Values) -> Result<BoundQuery> {
+    let statement = parse(text)?;
+    if !matches!(&statement, Statement::Statement(inner) if is_read_only_query(inner)) {
+        return Err(Error::invalid("a query is one select"));
+    }
+    finish(text, statement, values)
+}
+
+/// Binds ad-hoc SQL: one read-only statement within the limits; the types of its parameters are inferred.
+pub fn bind_ad_hoc(text: &str, params: &Params) -> Result<BoundQuery> {
+    on_deep_stack(|| {
+        let statement = parse(text)?;
+        let is_allowed = match &statement {
+            Statement::Explain(explain) => {
+                // A verbose plan names files.
+                !explain.options.verbose
+                    && matches!(explain.statement.as_ref(), Statement::Statement(inner) if is_read_only_query(inner))
+            }
+            Statement::Statement(inner) => is_read_only_query(inner) || is_listing(inner),
+            _ => false,
+        };
+        if !is_allowed {
+            return Err(Error::invalid("only select, explain, describe, show tables and show columns are allowed"));
+        }
+        let used = placeholders_of(&statement)?;
+        if let Some(name) = params.keys().find(|name| !used.contains(*name)) {
+            return Err(Error::invalid(format!("parameter {name} is not in the text; write it there as ${name}")));
+        }
+        finish(text, statement, &infer(params))
+    })
+}
+
+/// Binds a check: SQL over a CTE `answer` that holds the query's result.
+pub fn bind_check(text: &str, check: &str, values: &Values) -> Result<BoundQuery> {
+    let answer = into_query(parse(text)?)?;
+    let mut shell = into_query(parse("with answer as (select 1) select 1")?)?;
+    let mut check_query = into_query(parse(check)?)?;
+    let Some(with) = &mut shell.with else { return Err(Error::internal("a check has no answer")) };
+    for cte in &mut with.cte_tables {
+        cte.query = answer.clone();
+    }
+    with.cte_tables.extend(check_query.with.take().into_iter().flat_map(|with| with.cte_tables));
+    check_query.with = shell.with;
+    let statement = Statement::Statement(Box::new(ast::Statement::Query(check_query)));
+    finish(&format!("{text}\n{check}"), statement, values)
+}
+
+/// The names of a text's placeholders.
+pub(super) fn placeholders(text: &str) -> Result<BTreeSet<String>> {
+    placeholders_of(&parse(text)?)
+}
+
+fn parse(text: &str) -> Result<Statement> {
+    let tokens = limits::tokens(text)?;
+    let mut statements =
+        DFParserBuilder::new(tokens).with_recursion_limit(limits::NESTING).build()?.parse_statements()?;
+    let (Some(statement), None) = (statements.pop_front(), statements.pop_front()) else {
+        return Err(Error::invalid("the text must be exactly one statement"));
+    };
+    if let Some(tree) = tree(&statement) {
+        limits::check_tree(tree)?;
+    }
+    Ok(statement)
+}
+
+fn into_query(statement: Statement) -> Result<Box<Query>> {
+    match statement {
+        Statement::Statement(inner) => match *inner {
+            ast::Statement::Query(query) => Ok(query),
+            _ => Err(Error::invalid("a check is one select")),
+        },
+        _ => Err(Error::invalid("a check is one select")),
+    }
+}
+
+fn finish(text: &str, mut statement: Statement, values: &Values) -> Result<BoundQuery> {
+    let mut binder = Binder { values, failure: None };
+    if let Some(tree) = tree_mut(&mut statement) {
+        let _ = VisitMut::visit(tree, &mut binder);
+    }
+    if let Some(error) = binder.failure {
+        return Err(error);
+    }
+    if let Some(name) = placeholders_of(&statement)?.first() {
+        return Err(Error::invalid(format!("${name} stands where only a constant may stand")));
+    }
+    let tables = tables(&statement)?;
+    let typed: Vec<_> =
+        values.iter().map(|(name, value)| (name, value.kind().name(), value.text())).collect();
+    let text = serde_json::to_string(&(text.trim(), typed))
+        .map_err(|error| Error::internal("the text cannot be made a key").with_source(error))?;
+    Ok(BoundQuery { statement, text, tables })
+}
+
+fn tree(statement: &Statement) -> Option<&ast::Statement> {
+    match statement {
+        Statement::Statement(inner) => Some(inner),
+        Statement::Explain(explain) => tree(&explain.statement),
+        _ => None,
+    }
+}
+
+fn tree_mut(statement: &mut Statement) -> Option<&mut ast::Statement> {
+    match statement {
+        Statement::Statement(inner) => Some(inner),
+        Statement::Explain(explain) => tree_mut(&mut explain.statement),
+        _ => None,
+    }
+}
+
+struct Binder<'a> {
+    values: &'a Values,
+    failure: Option<Error>,
+}
+
+impl VisitorMut for Binder<'_> {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        let Expr::Value(value) = &*expr else { return ControlFlow::Continue(()) };
+        let ast::Value::Placeholder(placeholder) = &value.value else { return ControlFlow::Continue(()) };
+        let literal = name_of(placeholder).and_then(|name| match self.values.get(name) {
+            Some(value) => value.literal(),
+            None => Err(Error::unknown("placeholder", placeholder, self.values.keys().map(String::as_str))
+                .with_kind(crate::error::ErrorKind::InvalidRequest)),
+        });
+        match literal {
+            Ok(literal) => *expr = literal,
+            Err(error) => {
+                self.failure = Some(error);
+                return ControlFlow::Break(());
+            }
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn name_of(placeholder: &str) -> Result<&str> {
+    placeholder
+        .strip_prefix('$')
+        .filter(|name| !name.is_empty())
+        .ok_or_else(|| Error::invalid("write a parameter as $name"))
+}
+
+fn placeholders_of(statement: &Statement) -> Result<BTreeSet<String>> {
+    struct Finder(BTreeSet<String>);
+    impl Visitor for Finder {
+        type Break = Error;
+
+        fn pre_visit_value(&mut self, value: &ast::ValueWithSpan) -> ControlFlow<Error> {
+            if let ast::Value::Placeholder(placeholder) = &value.value {
+                match name_of(placeholder) {
+                    Ok(name) => self.0.insert(name.to_owned()),
+                    Err(error) => return ControlFlow::Break(error),
+                };
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut finder = Finder(BTreeSet::new());
+    match tree(statement).map(|tree| Visit::visit(tree, &mut finder)) {
+        Some(ControlFlow::Break(error)) => Err(error),
+        _ => Ok(finder.0),
+    }
+}
+
+fn tables(statement: &Statement) -> Result<BTreeSet<String>> {
+    struct Functions(BTreeSet<String>);
+    impl Visitor for Functions {
+        type Break = ();
+
+        fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+            if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor {
+                self.0.insert(name.to_string().to_lowercase());
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    let mut functions = Functions(BTreeSet::new());
+    if let Some(tree) = tree(statement) {
+        let _ = Visit::visit(tree, &mut functions);
+    }
+    let (relations, _) = resolve_table_references(statement, true)?;
+    Ok(relations.iter().map(table_name).chain(functions.0).collect())
+}
+
+/// A table's name; with its schema where that is not the store's own.
+fn table_name(reference: &TableReference) -> String {
+    match reference.schema() {
+        None | Some("public") => reference.table().to_lowercase(),
+        Some(schema) => format!("{schema}.{}", reference.table()).to_lowercase(),
+    }
+}
+
+fn is_listing(statement: &ast::Statement) -> bool {
+    matches!(
+        statement,
+        ast::Statement::ShowTables { .. } | ast::Statement::ShowColumns { .. } | ast::Statement::ExplainTable { .. }
+    )
+}
+
+/// Refuses what hides a write inside a query: `with x as (insert ..)`, `select into`, `for update`.
+fn is_read_only_query(statement: &ast::Statement) -> bool {
+    struct Writes;
+    impl Visitor for Writes {
+        type Break = ();
+
+        fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+            let is_write = !query.locks.is_empty()
+                || matches!(
+                    *query.body,
+                    SetExpr::Insert(_) | SetExpr::Update(_) | SetExpr::Delete(_) | SetExpr::Merge(_)
+                );
+            if is_write { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+
+        fn pre_visit_select(&mut self, select: &Select) -> ControlFlow<()> {
+            if select.into.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        }
+    }
+    matches!(statement, ast::Statement::Query(_)) && Visit::visit(statement, &mut Writes).is_continue()
+}
+
+#[cfg(test)]
+#[path = "bind_tests.rs"]
+mod tests;

@@ -1,0 +1,199 @@
+//! What a text may be before it is planned: each limit stands for a text of a few kilobytes that would
+//! otherwise take the process's stack, memory or days.
+
+use std::collections::HashMap;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Query, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::keywords::Keyword;
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
+
+use crate::error::{Error, Result};
+
+pub(super) const TEXT_BYTES: usize = 1_000_000;
+pub(super) const TOKEN_COUNT: usize = 100_000;
+/// Operators in one expression, outside its parentheses.
+pub(super) const CHAIN_LENGTH: usize = 1_000;
+pub(super) const SET_OPERATIONS: usize = 200;
+/// Expressions inside expressions, as the parser counts them.
+pub(super) const NESTING: usize = 100;
+/// `with` inside `with`: name resolution takes twice as long for each level.
+const WITH_NESTING: usize = 8;
+const RELATION_COUNT: u64 = 500;
+/// Relations after each CTE is written out where it is used, as the planner does.
+const EXPANDED_RELATIONS: u64 = 5_000;
+
+/// Cuts a text into tokens, within the limits.
+pub(super) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
+    if text.len() > TEXT_BYTES {
+        return Err(Error::limit(format!("the text is longer than {TEXT_BYTES} bytes")));
+    }
+    let tokens = Tokenizer::new(&GenericDialect {}, text)
+        .tokenize_with_location()
+        .map_err(|error| Error::invalid(error.to_string()).with_source(error))?;
+    let words = || tokens.iter().map(|token| &token.token).filter(|token| !is_space(token));
+    if words().count() > TOKEN_COUNT {
+        return Err(Error::limit(format!("the text has more than {TOKEN_COUNT} tokens")));
+    }
+    if words().filter(|token| is_set_operator(token)).count() > SET_OPERATIONS {
+        return Err(Error::limit(format!("the text has more than {SET_OPERATIONS} unions")));
+    }
+    if longest_chain(words()) > CHAIN_LENGTH {
+        return Err(Error::limit(format!(
+            "an expression has more than {CHAIN_LENGTH} operators; use in (..) or a join with values (..)"
+        )));
+    }
+    Ok(tokens)
+}
+
+/// Refuses recursive CTEs and texts that grow beyond measure when CTEs are written out.
+pub(super) fn check_tree(tree: &impl Visit) -> Result<()> {
+    let mut nesting = WithNesting::default();
+    if let ControlFlow::Break(message) = tree.visit(&mut nesting) {
+        return Err(Error::limit(message));
+    }
+    let mut weight = Weight::default();
+    if tree.visit(&mut weight).is_break() {
+        return Err(Error::limit(format!(
+            "the text reads more than {RELATION_COUNT} relations, or {EXPANDED_RELATIONS} after its CTEs are written out"
+        )));
+    }
+    Ok(())
+}
+
+fn is_space(token: &Token) -> bool {
+    matches!(token, Token::Whitespace(_))
+}
+
+fn is_set_operator(token: &Token) -> bool {
+    matches!(token, Token::Word(word) if matches!(
+        word.keyword,
+        Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS
+    ))
+}
+
+/// Counts operators between commas on each level of parentheses. A closed parenthesis counts as one.
+fn longest_chain<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
+    let mut levels = vec![0_usize];
+    let mut longest = 0;
+    for token in tokens {
+        if matches!(token, Token::LParen | Token::LBracket | Token::LBrace) {
+            levels.push(0);
+            continue;
+        }
+        if matches!(token, Token::RParen | Token::RBracket | Token::RBrace) && levels.len() > 1 {
+            levels.pop();
+        }
+        let Some(level) = levels.last_mut() else { continue };
+        match token {
+            Token::Comma | Token::SemiColon => *level = 0,
+            Token::Word(word) if word.keyword == Keyword::SELECT => *level = 0,
+            token if is_operator(token) => *level += 1,
+            _ => {}
+        }
+        longest = longest.max(*level);
+    }
+    longest
+}
+
+/// Whatever may make a tree deeper: all but names, values, and what separates them.
+fn is_operator(token: &Token) -> bool {
+    match token {
+        Token::Word(word) => matches!(
+            word.keyword,
+            Keyword::AND
+                | Keyword::OR
+                | Keyword::XOR
+                | Keyword::NOT
+                | Keyword::IS
+                | Keyword::LIKE
+                | Keyword::ILIKE
+                | Keyword::RLIKE
+                | Keyword::REGEXP
+                | Keyword::SIMILAR
+                | Keyword::BETWEEN
+                | Keyword::IN
+                | Keyword::AT
+                | Keyword::COLLATE
+                | Keyword::DIV
+                | Keyword::JOIN
+        ),
+        Token::EOF
+        | Token::Number(..)
+        | Token::SingleQuotedString(_)
+        | Token::DoubleQuotedString(_)
+        | Token::EscapedStringLiteral(_)
+        | Token::UnicodeStringLiteral(_)
+        | Token::NationalStringLiteral(_)
+        | Token::HexStringLiteral(_)
+        | Token::DollarQuotedString(_)
+        | Token::Placeholder(_)
+        | Token::Period => false,
+        _ => true,
+    }
+}
+
+#[derive(Default)]
+struct WithNesting {
+    depth: usize,
+}
+
+impl Visitor for WithNesting {
+    type Break = String;
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+        if let Some(with) = &query.with {
+            self.depth += 1;
+            if with.recursive {
+                return ControlFlow::Break("recursive CTEs are not allowed".to_owned());
+            }
+            if self.depth > WITH_NESTING {
+                return ControlFlow::Break(format!("with is nested more than {WITH_NESTING} times"));
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
+        self.depth -= usize::from(query.with.is_some());
+        ControlFlow::Continue(())
+    }
+}
+
+/// Counts relations, as written and as written out. A name stays known after its scope, which can only
+/// count too many.
+#[derive(Default, Clone)]
+struct Weight {
+    ctes: HashMap<String, u64>,
+    relations: u64,
+    expanded: u64,
+}
+
+impl Visitor for Weight {
+    type Break = ();
+
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<()> {
+        for cte in query.with.iter().flat_map(|with| &with.cte_tables) {
+            let mut inner = Weight { ctes: self.ctes.clone(), ..Weight::default() };
+            cte.query.visit(&mut inner)?;
+            self.ctes.insert(cte.alias.name.value.to_lowercase(), inner.expanded.max(1));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        let weight = match factor {
+            TableFactor::Table { name, .. } => {
+                self.ctes.get(&name.to_string().replace('"', "").to_lowercase()).copied().unwrap_or(1)
+            }
+            _ => 1,
+        };
+        self.relations += 1;
+        self.expanded = self.expanded.saturating_add(weight);
+        if self.relations > RELATION_COUNT || self.expanded > EXPANDED_RELATIONS {
+            return ControlFlow::Break(());
+        }
+        ControlFlow::Continue(())
+    }
+}

@@ -1,0 +1,105 @@
+//! Plans and runs bound queries, read-only, on a stack that long expressions do not overflow.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use chrono::NaiveDate;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::{ExecutionPlan, common, execute_stream};
+use datafusion::prelude::{SQLOptions, SessionContext};
+
+use super::answer::Params;
+use super::bind::BoundQuery;
+use super::registry::{NamedQuery, Registry};
+use super::stack::future_on_deep_stack;
+use crate::error::Result;
+
+/// A query that can be run, as often as wanted.
+#[derive(Debug, Clone)]
+pub struct Planned {
+    pub plan: Arc<dyn ExecutionPlan>,
+    task: Arc<TaskContext>,
+}
+
+impl Planned {
+    pub fn schema(&self) -> SchemaRef {
+        self.plan.schema()
+    }
+
+    /// Starts the query. Dropping the stream cancels it.
+    pub fn stream(&self) -> Result<SendableRecordBatchStream> {
+        Ok(execute_stream(Arc::clone(&self.plan), Arc::clone(&self.task))?)
+    }
+
+    /// Runs the query to its end.
+    pub async fn collect(&self) -> Result<Vec<RecordBatch>> {
+        Ok(common::collect(self.stream()?).await?)
+    }
+}
+
+/// Plans a bound query against a store's session; whatever would write or change the session is refused.
+pub async fn plan(ctx: &SessionContext, query: BoundQuery) -> Result<Planned> {
+    let state = ctx.state();
+    let task = ctx.task_ctx();
+    future_on_deep_stack(async move {
+        let logical = state.statement_to_plan(query.statement).await?;
+        read_only().verify_plan(&logical)?;
+        let plan = state.create_physical_plan(&logical).await?;
+        Ok(Planned { plan, task })
+    })
+    .await
+}
+
+/// One query that cannot be planned, or a check of it that returned rows.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Failure {
+    pub query: String,
+    pub message: String,
+}
+
+/// Plans every query, and every check of it, with its defaults and examples; returns those that fail.
+pub async fn check_plans(ctx: &SessionContext, registry: &Registry, today: NaiveDate) -> Vec<Failure> {
+    let mut failures = Vec::new();
+    for query in registry.iter() {
+        if let Err(error) = check_plan(ctx, query, today).await {
+            failures.push(Failure { query: query.name.clone(), message: error.message().to_owned() });
+        }
+    }
+    failures
+}
+
+/// Runs the checks of one query over a store's data; returns those that returned a row or failed.
+pub async fn run_checks(
+    ctx: &SessionContext,
+    query: &NamedQuery,
+    params: &Params,
+    today: NaiveDate,
+) -> Result<Vec<Failure>> {
+    let mut failures = Vec::new();
+    for (check, bound) in query.header.checks.iter().zip(query.bind_checks(params, today)?) {
+        let rows: usize = plan(ctx, bound).await?.collect().await?.iter().map(RecordBatch::num_rows).sum();
+        if rows > 0 {
+            let message = format!("{rows} rows contradict the check: {check}");
+            failures.push(Failure { query: query.name.clone(), message });
+        }
+    }
+    Ok(failures)
+}
+
+async fn check_plan(ctx: &SessionContext, query: &NamedQuery, today: NaiveDate) -> Result<()> {
+    let params = query.sample_params();
+    plan(ctx, query.bind(&params, today)?).await?;
+    for check in query.bind_checks(&params, today)? {
+        plan(ctx, check).await?;
+    }
+    Ok(())
+}
+
+fn read_only() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
+#[cfg(test)]
+#[path = "run_tests.rs"]
+mod tests;
