@@ -195,4 +195,4 @@ left join previous_sums
     on
         spellings.channel_key = previous_sums.channel_key
         and spellings.currency = previous_sums.currency
-order by spellings.channel, spellings.currency
+order by spellings.channel, currency

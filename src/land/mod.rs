@@ -2,6 +2,30 @@
 //! In: bytes and a table's spec. Out: record batches in the spec's landed schema. This room never
 //! decides where rows are kept.
 
+mod batch;
+mod body;
+mod builder;
+mod columnar;
+mod columns;
+mod csv;
+mod detect;
+mod extras;
+mod ipc_check;
+mod lines;
+mod money;
+mod ndjson;
+mod read;
+mod splitter;
+mod time;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::content_hash;
+pub use builder::{BadRow, Chunk};
+pub use read::{Rows, parse};
+
 use chrono_tz::Tz;
 
 /// What happens to a batch with bad rows.

@@ -50,11 +50,15 @@ pub fn bind_ad_hoc(text: &str, params: &Params) -> Result<BoundQuery> {
             _ => false,
         };
         if !is_allowed {
-            return Err(Error::invalid("only select, explain, describe, show tables and show columns are allowed"));
+            return Err(Error::invalid(
+                "only select, explain, describe, show tables and show columns are allowed",
+            ));
         }
         let used = placeholders_of(&statement)?;
         if let Some(name) = params.keys().find(|name| !used.contains(*name)) {
-            return Err(Error::invalid(format!("parameter {name} is not in the text; write it there as ${name}")));
+            return Err(Error::invalid(format!(
+                "parameter {name} is not in the text; write it there as ${name}"
+            )));
         }
         finish(text, statement, &infer(params))
     })
@@ -200,7 +204,9 @@ fn tables(statement: &Statement) -> Result<BTreeSet<String>> {
         type Break = ();
 
         fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
-            if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor {
+            if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } =
+                factor
+            {
                 self.0.insert(name.to_string().to_lowercase());
             }
             ControlFlow::Continue(())
@@ -225,7 +231,9 @@ fn table_name(reference: &TableReference) -> String {
 fn is_listing(statement: &ast::Statement) -> bool {
     matches!(
         statement,
-        ast::Statement::ShowTables { .. } | ast::Statement::ShowColumns { .. } | ast::Statement::ExplainTable { .. }
+        ast::Statement::ShowTables { .. }
+            | ast::Statement::ShowColumns { .. }
+            | ast::Statement::ExplainTable { .. }
     )
 }
 

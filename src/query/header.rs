@@ -48,11 +48,15 @@ impl Header {
         let lead = text.len() - text.trim_start().len();
         let body = text[lead..].strip_prefix("/*").and_then(|rest| rest.split_once("*/"));
         let Some((body, _)) = body else {
-            return Err(Error::invalid(format!("{file}:1: a query starts with a header: /* summary = .. */")));
+            return Err(Error::invalid(format!(
+                "{file}:1: a query starts with a header: /* summary = .. */"
+            )));
         };
         let source = Source { file, first_line: 1 + newlines(&text[..lead]), body };
         let table = DeTable::parse(body).map_err(|error| {
-            source.error(error.span().map_or(0, |span| span.start), error.message()).with_source(error.clone())
+            source
+                .error(error.span().map_or(0, |span| span.start), error.message())
+                .with_source(error.clone())
         })?;
         source.header(table.get_ref(), stem(file))
     }
@@ -213,10 +217,7 @@ impl Source<'_> {
         let Some(item) = table.get(key) else { return Ok(Vec::new()) };
         let refusal = || self.error(item.span().start, format!("{key} must be a list of texts"));
         let DeValue::Array(items) = item.get_ref() else { return Err(refusal()) };
-        items
-            .iter()
-            .map(|item| item.get_ref().as_str().map(str::to_owned).ok_or_else(refusal))
-            .collect()
+        items.iter().map(|item| item.get_ref().as_str().map(str::to_owned).ok_or_else(refusal)).collect()
     }
 }
 
@@ -275,10 +276,16 @@ mod tests {
             ("/*\nsummary = 's'\ngrain = 3\n*/".to_owned(), "sales/daily.sql:3: grain must be text"),
             ("/*\nsummary = 's'\nsummary = 't'\n*/".to_owned(), "sales/daily.sql:3: "),
             (format!("{head}checks = 'x'\n*/"), "sales/daily.sql:4: checks must be a list of texts"),
-            (format!("{head}[params.a]\ntype = 'number'\ndoc = 'd'\n*/"), "sales/daily.sql:5: unknown type number"),
+            (
+                format!("{head}[params.a]\ntype = 'number'\ndoc = 'd'\n*/"),
+                "sales/daily.sql:5: unknown type number",
+            ),
             (format!("{head}[params.a]\ntype = 'int'\n*/"), "sales/daily.sql:4: parameter a needs a doc"),
             (format!("{head}[params.a]\ndoc = 'd'\n*/"), "sales/daily.sql:4: parameter a needs a type"),
-            (format!("{head}[params.A]\ntype = 'int'\ndoc = 'd'\n*/"), "sales/daily.sql:4: a parameter's name"),
+            (
+                format!("{head}[params.A]\ntype = 'int'\ndoc = 'd'\n*/"),
+                "sales/daily.sql:4: a parameter's name",
+            ),
             (
                 format!("{head}[params.a]\ntype = 'int'\ndefault = 'x'\ndoc = 'd'\n*/"),
                 "sales/daily.sql:4: parameter a must be a whole number",

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Query, TableFactor, Visit, Visitor};
+use datafusion::sql::sqlparser::ast::{Expr, Query, TableFactor, Visit, Visitor};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
@@ -13,8 +13,11 @@ use crate::error::{Error, Result};
 
 pub(super) const TEXT_BYTES: usize = 1_000_000;
 pub(super) const TOKEN_COUNT: usize = 100_000;
-/// Operators in one expression, outside its parentheses.
-pub(super) const CHAIN_LENGTH: usize = 1_000;
+/// Operators in one expression, outside its parentheses. Planning has a deep stack, but each of them also
+/// takes up to 4 KB of a worker's 2 MB while it runs.
+pub(super) const CHAIN_LENGTH: usize = 250;
+/// Expressions inside expressions, parentheses and subqueries included.
+const EXPRESSION_DEPTH: usize = 300;
 pub(super) const SET_OPERATIONS: usize = 200;
 /// Expressions inside expressions, as the parser counts them.
 pub(super) const NESTING: usize = 100;
@@ -49,7 +52,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
 
 /// Refuses recursive CTEs and texts that grow beyond measure when CTEs are written out.
 pub(super) fn check_tree(tree: &impl Visit) -> Result<()> {
-    let mut nesting = WithNesting::default();
+    let mut nesting = Nesting::default();
     if let ControlFlow::Break(message) = tree.visit(&mut nesting) {
         return Err(Error::limit(message));
     }
@@ -135,20 +138,34 @@ fn is_operator(token: &Token) -> bool {
 }
 
 #[derive(Default)]
-struct WithNesting {
-    depth: usize,
+struct Nesting {
+    withs: usize,
+    expressions: usize,
 }
 
-impl Visitor for WithNesting {
+impl Visitor for Nesting {
     type Break = String;
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<String> {
+        self.expressions += 1;
+        if self.expressions > EXPRESSION_DEPTH {
+            return ControlFlow::Break(format!("expressions are nested more than {EXPRESSION_DEPTH} times"));
+        }
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<String> {
+        self.expressions -= 1;
+        ControlFlow::Continue(())
+    }
 
     fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
         if let Some(with) = &query.with {
-            self.depth += 1;
+            self.withs += 1;
             if with.recursive {
                 return ControlFlow::Break("recursive CTEs are not allowed".to_owned());
             }
-            if self.depth > WITH_NESTING {
+            if self.withs > WITH_NESTING {
                 return ControlFlow::Break(format!("with is nested more than {WITH_NESTING} times"));
             }
         }
@@ -156,7 +173,7 @@ impl Visitor for WithNesting {
     }
 
     fn post_visit_query(&mut self, query: &Query) -> ControlFlow<String> {
-        self.depth -= usize::from(query.with.is_some());
+        self.withs -= usize::from(query.with.is_some());
         ControlFlow::Continue(())
     }
 }

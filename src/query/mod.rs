@@ -13,6 +13,8 @@ mod stack;
 mod value;
 
 #[cfg(test)]
+mod fake_functions;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod sql_tests;

@@ -56,7 +56,8 @@ impl NamedQuery {
     fn parse(name: &str, sql: String) -> Result<Self> {
         let file = format!("{name}.sql");
         let header = Header::parse(&file, &sql)?;
-        let context = |error: Error| Error::invalid(format!("{file}: {}", error.message())).with_source(error);
+        let context =
+            |error: Error| Error::invalid(format!("{file}: {}", error.message())).with_source(error);
         let declared: BTreeSet<String> = header.params.iter().map(|spec| spec.name.clone()).collect();
         let mut used = placeholders(&sql).map_err(context)?;
         for check in &header.checks {
@@ -146,7 +147,8 @@ impl Registry {
 }
 
 fn utf8(path: &str, bytes: Vec<u8>) -> Result<String> {
-    String::from_utf8(bytes).map_err(|error| Error::invalid(format!("{path}: is not UTF-8")).with_source(error))
+    String::from_utf8(bytes)
+        .map_err(|error| Error::invalid(format!("{path}: is not UTF-8")).with_source(error))
 }
 
 /// The `.sql` files of a folder's topics, as `topic/name.sql`, in order.

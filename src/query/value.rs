@@ -176,7 +176,8 @@ fn parse_date(text: &str, today: NaiveDate) -> Option<NaiveDate> {
         return Some(today);
     }
     let (sign, days) = offset.strip_suffix('d')?.split_at_checked(1)?;
-    let days = Days::new(days.bytes().all(|byte| byte.is_ascii_digit()).then(|| days.parse().ok()).flatten()?);
+    let days =
+        Days::new(days.bytes().all(|byte| byte.is_ascii_digit()).then(|| days.parse().ok()).flatten()?);
     match sign {
         "+" => today.checked_add_days(days),
         "-" => today.checked_sub_days(days),
