@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
-use deltalake_core::kernel::Remove;
 use futures::StreamExt;
 
 use super::data_file::{DataFile, files_of_store};
 use super::newest::{NewestVersions, read_file, version_columns};
 use super::provider::StoreTable;
+use super::replace::remove;
 use super::table::{Change, LakeTable, Operation};
 use super::write::write_sorted;
 use crate::error::Result;
@@ -34,7 +34,7 @@ pub async fn compact_store(table: &Arc<LakeTable>, store: &str, context: &Arc<Ta
         if !months.contains(&month) {
             continue;
         }
-        change.removes.extend(part.iter().map(|file| remove(table, store, file)));
+        change.removes.extend(part.iter().map(|file| remove(table, store, file, false)));
         let rows = StoreTable::try_new(table.clone(), store, part, newest.clone())?.merged_scan()?;
         let rows = rows.execute(0, context.clone())?;
         change.adds.extend(write_sorted(table, store, month, rows).await?);
@@ -78,16 +78,4 @@ fn by_month(files: &[Arc<DataFile>]) -> BTreeMap<Option<String>, Vec<Arc<DataFil
         months.entry(file.month.clone()).or_default().push(file.clone());
     }
     months
-}
-
-fn remove(table: &LakeTable, store: &str, file: &DataFile) -> Remove {
-    Remove {
-        path: file.path.clone(),
-        data_change: false,
-        deletion_timestamp: Some(chrono::Utc::now().timestamp_millis()),
-        extended_file_metadata: Some(true),
-        partition_values: Some(super::write::partition_values(&table.spec, store, file.month.clone())),
-        size: i64::try_from(file.size_bytes).ok(),
-        ..Remove::default()
-    }
 }

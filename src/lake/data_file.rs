@@ -45,7 +45,9 @@ impl DataFile {
     /// Reads what the log says of a file; a file without statistics or store is not one of ours.
     pub fn from_log(spec: &TableSpec, view: &LogicalFileView) -> Result<Self> {
         let path = view.path().into_owned();
-        let broken = || Error::unavailable(format!("table {}: the log describes a file without statistics", spec.name));
+        let broken = || {
+            Error::unavailable(format!("table {}: the log describes a file without statistics", spec.name))
+        };
         let partitions = view.partition_values_map();
         let value = |name: &str| partitions.get(name).cloned().flatten();
         let store = value(STORE_COLUMN).ok_or_else(broken)?;
@@ -97,7 +99,8 @@ pub fn statistics_json(rows: &RecordBatch) -> String {
             maxs.insert(field.name().clone(), greatest);
         }
     }
-    json!({"numRecords": rows.num_rows(), "minValues": mins, "maxValues": maxs, "nullCount": nulls}).to_string()
+    json!({"numRecords": rows.num_rows(), "minValues": mins, "maxValues": maxs, "nullCount": nulls})
+        .to_string()
 }
 
 fn extremes(column: &ArrayRef) -> Option<(Value, Value)> {
@@ -105,7 +108,8 @@ fn extremes(column: &ArrayRef) -> Option<(Value, Value)> {
         DataType::Utf8 => {
             let texts = column.as_string::<i32>();
             let (least, greatest) = (min_string(texts)?, max_string(texts)?);
-            (least.len().max(greatest.len()) <= LONGEST_TEXT_STATISTIC).then(|| (json!(least), json!(greatest)))
+            (least.len().max(greatest.len()) <= LONGEST_TEXT_STATISTIC)
+                .then(|| (json!(least), json!(greatest)))
         }
         DataType::Int64 => {
             let counts = column.as_primitive::<Int64Type>();
@@ -119,7 +123,8 @@ fn extremes(column: &ArrayRef) -> Option<(Value, Value)> {
         DataType::Timestamp(TimeUnit::Microsecond, _) => {
             let instants = column.as_primitive::<TimestampMicrosecondType>();
             let text = |us: i64| {
-                DateTime::from_timestamp_micros(us).map(|at| json!(at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()))
+                DateTime::from_timestamp_micros(us)
+                    .map(|at| json!(at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()))
             };
             Some((text(min(instants)?)?, text(max(instants)?)?))
         }

@@ -37,7 +37,7 @@ impl BatchName {
             hasher.update((part.len() as u64).to_be_bytes());
             hasher.update(part);
         }
-        let digest: String = hasher.finalize().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        let digest = hex::encode(&hasher.finalize()[..16]);
         Self { batch_id: format!("b_{digest}"), transaction: Some(format!("land/{store}/{digest}")) }
     }
 }
@@ -218,6 +218,7 @@ fn stamp(table: &LakeTable, rows: &RecordBatch, name: &BatchName, at_us: i64) ->
     let batch_id = StringArray::from_iter_values(std::iter::repeat_n(&name.batch_id, rows.num_rows()));
     let mut columns = rows.columns().to_vec();
     columns.extend([Arc::new(ingested_at) as ArrayRef, Arc::new(batch_id)]);
-    RecordBatch::try_new(table.spec.file_schema(), columns)
-        .map_err(|error| Error::internal(format!("rows of {} do not fit its schema", table.spec.name)).with_source(error))
+    RecordBatch::try_new(table.spec.file_schema(), columns).map_err(|error| {
+        Error::internal(format!("rows of {} do not fit its schema", table.spec.name)).with_source(error)
+    })
 }

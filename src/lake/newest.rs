@@ -5,25 +5,24 @@
 //! file is dropped where that map knows a newer one. A corrected date or customer moves a row to another
 //! month or another place in the order: a look-up by key does not care, and predicates may run below it.
 
-use std::any::Any;
 use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use datafusion::physical_plan::{
-    DisplayAs, DisplayFormatType, ExecutionPlan, InputDistributionRequirements, PhysicalExpr, PlanProperties,
-};
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
 use futures::{StreamExt, TryStreamExt};
-use parquet::arrow::async_reader::{ParquetObjectReader, ParquetRecordBatchStreamBuilder};
 use parquet::arrow::ProjectionMask;
+#[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
+use parquet::arrow::async_reader::ParquetObjectReader;
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::data_file::DataFile;
 use super::spec::{BATCH_ID_COLUMN, INGESTED_AT_COLUMN, TableSpec};
@@ -45,7 +44,8 @@ impl NewestVersions {
     /// Brings the map up to these landed files: adds what is new, or starts again where a file has gone.
     pub async fn update(known: Arc<Self>, table: &LakeTable, landed: &[Arc<DataFile>]) -> Result<Arc<Self>> {
         let wanted: HashSet<&str> = landed.iter().map(|file| file.path.as_str()).collect();
-        if known.files.len() == wanted.len() && known.files.iter().all(|path| wanted.contains(path.as_str())) {
+        if known.files.len() == wanted.len() && known.files.iter().all(|path| wanted.contains(path.as_str()))
+        {
             return Ok(known);
         }
         let is_subset = known.files.iter().all(|path| wanted.contains(path.as_str()));
@@ -103,6 +103,7 @@ pub async fn read_file(
         Error::unavailable(format!("table {name}: a data file could not be read; run `tributary doctor`"))
             .with_source(error)
     };
+    #[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
     let reader = ParquetObjectReader::new(table.storage.store.clone(), table.file_path(file)?)
         .with_file_size(file.size_bytes);
     let mut builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(&failed)?;
@@ -161,7 +162,10 @@ impl NewestExec {
         projection: Vec<usize>,
     ) -> DataFusionResult<Self> {
         let schema: SchemaRef = Arc::new(input.schema().project(&projection)?);
-        let mapping = datafusion::physical_expr::projection::ProjectionMapping::from_indices(&projection, &input.schema())?;
+        let mapping = datafusion::physical_expr::projection::ProjectionMapping::from_indices(
+            &projection,
+            &input.schema(),
+        )?;
         let equivalences = input.properties().equivalence_properties().project(&mapping, schema);
         let properties = PlanProperties::new(
             equivalences,
@@ -205,7 +209,9 @@ impl ExecutionPlan for NewestExec {
 
     fn apply_expressions(
         &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> DataFusionResult<datafusion::common::tree_node::TreeNodeRecursion>,
+        _: &mut dyn FnMut(
+            &Arc<dyn PhysicalExpr>,
+        ) -> DataFusionResult<datafusion::common::tree_node::TreeNodeRecursion>,
     ) -> DataFusionResult<datafusion::common::tree_node::TreeNodeRecursion> {
         Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
     }
@@ -220,9 +226,14 @@ impl ExecutionPlan for NewestExec {
         Ok(Arc::new(plan))
     }
 
-    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> DataFusionResult<SendableRecordBatchStream> {
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DataFusionResult<SendableRecordBatchStream> {
         let input = self.input.execute(partition, context)?;
-        let (spec, versions, projection) = (self.spec.clone(), self.versions.clone(), self.projection.clone());
+        let (spec, versions, projection) =
+            (self.spec.clone(), self.versions.clone(), self.projection.clone());
         let rows = input.map(move |batch| {
             let batch = batch?;
             let current = versions.current_rows(&spec, &batch)?;

@@ -8,12 +8,12 @@ use arrow::compute::SortOptions;
 use arrow::datatypes::{Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
+use datafusion::common::config::TableParquetOptions;
 use datafusion::common::pruning::PruningStatistics;
 use datafusion::common::stats::Precision;
-use datafusion::common::config::TableParquetOptions;
 use datafusion::common::{Column, ColumnStatistics, DFSchema, ScalarValue, Statistics};
-use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::listing::PartitionedFile;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfigBuilder, ParquetSource};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::datasource::table_schema::TableSchema;
 use datafusion::datasource::{TableProvider, TableType};
@@ -22,7 +22,7 @@ use datafusion::logical_expr::utils::conjunction;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_expr::expressions::col;
 use datafusion::physical_expr::{LexOrdering, PhysicalExpr, PhysicalSortExpr};
-use datafusion::physical_optimizer::pruning::PruningPredicate;
+use datafusion::physical_optimizer::pruning::PruningPredicateBuilder;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
@@ -78,7 +78,9 @@ impl StoreTable {
         let Some(predicate) = predicate else { return self.files.clone() };
         let statistics = FileStatistics { table: &self.table, files: &self.files };
         // A predicate that cannot be used to prune keeps every file: it is applied to the rows anyway.
-        let Ok(pruning) = PruningPredicate::try_new(predicate.clone(), self.schema.clone()) else {
+        let Some(pruning) =
+            PruningPredicateBuilder::new().with_file_schema(self.schema.clone()).build(predicate.clone())
+        else {
             return self.files.clone();
         };
         let Ok(kept) = pruning.prune(&statistics) else { return self.files.clone() };
@@ -144,15 +146,16 @@ impl StoreTable {
         predicate: Option<Arc<dyn PhysicalExpr>>,
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let partitions = self
+        let partitions: Vec<_> = self
             .table
             .spec
             .partition_columns()
             .into_iter()
             .map(|name| Arc::new(Field::new(name, arrow::datatypes::DataType::Utf8, false)))
             .collect();
-        let mut source = ParquetSource::new(TableSchema::new(self.table.spec.file_schema(), partitions))
-            .with_table_parquet_options(options.clone());
+        let schema =
+            TableSchema::builder(self.table.spec.file_schema()).with_table_partition_cols(partitions).build();
+        let mut source = ParquetSource::new(schema).with_table_parquet_options(options.clone());
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }
@@ -188,7 +191,8 @@ impl StoreTable {
     fn total_statistics(&self, files: &[Arc<DataFile>]) -> Statistics {
         let mut statistics = Statistics::new_unknown(&self.schema);
         statistics.num_rows = Precision::Exact(files.iter().map(|file| file.row_count as usize).sum());
-        statistics.total_byte_size = Precision::Inexact(files.iter().map(|file| file.size_bytes as usize).sum());
+        statistics.total_byte_size =
+            Precision::Inexact(files.iter().map(|file| file.size_bytes as usize).sum());
         statistics
     }
 }
@@ -203,7 +207,10 @@ impl TableProvider for StoreTable {
         TableType::Base
     }
 
-    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
+    fn supports_filters_pushdown(
+        &self,
+        filters: &[&Expr],
+    ) -> DataFusionResult<Vec<TableProviderFilterPushDown>> {
         // Files and row groups are pruned; rows are still filtered above.
         Ok(vec![TableProviderFilterPushDown::Inexact; filters.len()])
     }
@@ -283,7 +290,8 @@ impl PruningStatistics for FileStatistics<'_> {
     }
 
     fn null_counts(&self, column: &Column) -> Option<ArrayRef> {
-        let counts = self.files.iter().map(|file| file.ranges.get(&column.name).and_then(|range| range.null_count));
+        let counts =
+            self.files.iter().map(|file| file.ranges.get(&column.name).and_then(|range| range.null_count));
         Some(Arc::new(counts.collect::<UInt64Array>()))
     }
 

@@ -24,7 +24,8 @@ impl Storage {
     /// whose credentials come from the providers' own environment variables.
     pub fn open(location: &str) -> Result<Self> {
         if location == "memory:" || location == "memory://" {
-            let url = Url::parse("memory:///lake/").map_err(|error| Error::internal("memory url").with_source(error))?;
+            let url = Url::parse("memory:///lake/")
+                .map_err(|error| Error::internal("memory url").with_source(error))?;
             return Ok(Self { store: Arc::new(InMemory::new()), url });
         }
         match Url::parse(location) {
@@ -40,7 +41,9 @@ impl Storage {
         match url.scheme() {
             "file" => {
                 let folder = url.to_file_path().map_err(|()| {
-                    Error::invalid("data URL: file:// needs an absolute folder, such as file:///var/lib/tributary")
+                    Error::invalid(
+                        "data URL: file:// needs an absolute folder, such as file:///var/lib/tributary",
+                    )
                 })?;
                 Self::open_folder(&folder)
             }
@@ -58,8 +61,9 @@ impl Storage {
     }
 
     fn open_folder(folder: &std::path::Path) -> Result<Self> {
-        let unusable =
-            |error: std::io::Error| Error::unavailable("the data folder cannot be opened or made").with_source(error);
+        let unusable = |error: std::io::Error| {
+            Error::unavailable("the data folder cannot be opened or made").with_source(error)
+        };
         std::fs::create_dir_all(folder).map_err(unusable)?;
         let folder = folder.canonicalize().map_err(unusable)?;
         let url = Url::from_directory_path(&folder)

@@ -74,7 +74,8 @@ impl LakeTable {
     pub fn new(spec: Arc<TableSpec>, storage: Storage) -> Result<Self> {
         let url = storage.table_url(&spec.name)?;
         let prefixed = PrefixStore::new(storage.store.clone(), storage.table_path(&spec.name)?);
-        let log = default_logstore(Arc::new(prefixed), storage.store.clone(), &url, &StorageConfig::default());
+        let log =
+            default_logstore(Arc::new(prefixed), storage.store.clone(), &url, &StorageConfig::default());
         let delta = tokio::sync::Mutex::new(DeltaTable::new(log.clone()));
         Ok(Self {
             spec,
@@ -104,9 +105,8 @@ impl LakeTable {
         self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
     }
 
-    /// One store's table at the newest version, ready to scan.
-    pub async fn store_table(self: &Arc<Self>, store: &str) -> Result<StoreTable> {
-        let snapshot = self.snapshot().await?;
+    /// One store's table at a version, ready to scan.
+    pub async fn store_table(self: &Arc<Self>, store: &str, snapshot: &Snapshot) -> Result<StoreTable> {
         let files: Vec<_> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
         let newest = self.newest_versions(store, &files).await?;
         StoreTable::try_new(self.clone(), store, files, newest)
@@ -162,9 +162,12 @@ impl LakeTable {
             if let Some(version) = committed_version(&snapshot, &change) {
                 return Ok(version);
             }
-            if operation == Operation::Compact {
+            if operation != Operation::Land {
                 // Another writer was faster: what was read for the rewrite may be gone.
-                return Err(Error::conflict(format!("table {}: compaction lost to another writer", self.spec.name)));
+                return Err(Error::conflict(format!(
+                    "table {}: the rewrite lost to another writer",
+                    self.spec.name
+                )));
             }
         }
         Err(Error::unavailable(format!("table {}: the commit did not succeed; try again", self.spec.name))
@@ -190,8 +193,9 @@ impl LakeTable {
     /// The place in the store of a file that is named relative to the table.
     pub fn path_of(&self, relative: &str) -> Result<Path> {
         let base = self.storage.table_path(&self.spec.name)?;
-        Path::parse(format!("{base}/{relative}"))
-            .map_err(|error| Error::internal(format!("path of a file of {}", self.spec.name)).with_source(error))
+        Path::parse(format!("{base}/{relative}")).map_err(|error| {
+            Error::internal(format!("path of a file of {}", self.spec.name)).with_source(error)
+        })
     }
 
     async fn try_commit(
@@ -311,8 +315,11 @@ impl LakeTable {
     }
 
     fn log_error(&self, error: DeltaTableError) -> Error {
-        Error::unavailable(format!("table {}: the transaction log could not be read or written", self.spec.name))
-            .with_source(error)
+        Error::unavailable(format!(
+            "table {}: the transaction log could not be read or written",
+            self.spec.name
+        ))
+        .with_source(error)
     }
 }
 
@@ -320,7 +327,10 @@ impl LakeTable {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Operation {
     Land,
+    /// Rewrites rows without changing what a reader sees.
     Compact,
+    /// Puts a derived table's new rows in the place of its old ones.
+    Replace,
 }
 
 impl Operation {
@@ -329,7 +339,7 @@ impl Operation {
     fn number(self, version: u64, number: u64) -> u64 {
         match self {
             Operation::Land => pack_receipt(version, number),
-            Operation::Compact => number,
+            Operation::Compact | Operation::Replace => number,
         }
     }
 
@@ -337,6 +347,11 @@ impl Operation {
         match self {
             Operation::Land => DeltaOperation::Write {
                 mode: SaveMode::Append,
+                partition_by: Some(spec.partition_columns()),
+                predicate: None,
+            },
+            Operation::Replace => DeltaOperation::Write {
+                mode: SaveMode::Overwrite,
                 partition_by: Some(spec.partition_columns()),
                 predicate: None,
             },
@@ -369,7 +384,8 @@ fn delta_columns(spec: &TableSpec) -> Vec<StructField> {
         // Nullable throughout: the protocol has no way to relax a column later; landing enforces the rest.
         StructField::new(field.name().clone(), delta_type(kind), true)
     });
-    let partitions = spec.partition_columns().into_iter().map(|name| StructField::new(name, DataType::STRING, true));
+    let partitions =
+        spec.partition_columns().into_iter().map(|name| StructField::new(name, DataType::STRING, true));
     columns.chain(partitions).collect()
 }
 
@@ -379,6 +395,7 @@ fn delta_type(kind: ColumnKind) -> DataType {
         ColumnKind::Instant => DataType::TIMESTAMP,
         ColumnKind::Date => DataType::DATE,
         ColumnKind::Count => DataType::LONG,
+        ColumnKind::Ratio => DataType::DOUBLE,
         ColumnKind::Money => DataType::decimal(MONEY_PRECISION, MONEY_SCALE.unsigned_abs())
             .expect("18 digits with 4 after the point are a valid decimal type"),
     }

@@ -133,7 +133,8 @@ fn encode_partitions(spec: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<En
         return Ok(Vec::new());
     }
     let kept = last_of_each_key(spec, &rows)?;
-    let rows = if kept.len() == rows.num_rows() { rows } else { take_record_batch(&rows, &kept).map_err(failed)? };
+    let rows =
+        if kept.len() == rows.num_rows() { rows } else { take_record_batch(&rows, &kept).map_err(failed)? };
     let sorted = take_record_batch(&rows, &sort_indices(spec, &rows)?).map_err(failed)?;
     drop(rows);
     split_by_month(spec, &sorted)?
@@ -197,11 +198,16 @@ fn month_numbers(spec: &TableSpec, values: &ArrayRef) -> Result<arrow::array::In
             .ok_or_else(|| Error::invalid(format!("table {}: a date is out of range", spec.name)))
     };
     if let Some(days) = values.as_primitive_opt::<Date32Type>() {
-        return days.values().iter().map(|day| month_of(Date32Type::to_naive_date_opt(*day))).collect::<Result<Vec<_>>>().map(Into::into);
+        return days
+            .values()
+            .iter()
+            .map(|day| month_of(Date32Type::to_naive_date_opt(*day)))
+            .collect::<Result<Vec<_>>>()
+            .map(Into::into);
     }
-    let instants = values
-        .as_primitive_opt::<TimestampMicrosecondType>()
-        .ok_or_else(|| Error::internal(format!("table {}: month of neither an instant nor a date", spec.name)))?;
+    let instants = values.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| {
+        Error::internal(format!("table {}: month of neither an instant nor a date", spec.name))
+    })?;
     instants
         .values()
         .iter()
@@ -263,7 +269,11 @@ fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     rows.column_by_name(name).ok_or_else(|| Error::internal(format!("rows without column {name}")))
 }
 
-pub fn partition_values(spec: &TableSpec, store: &str, month: Option<String>) -> HashMap<String, Option<String>> {
+pub fn partition_values(
+    spec: &TableSpec,
+    store: &str,
+    month: Option<String>,
+) -> HashMap<String, Option<String>> {
     let mut values = HashMap::from([(STORE_COLUMN.to_owned(), Some(store.to_owned()))]);
     if let Some(partition) = &spec.month {
         values.insert(partition.name.clone(), month);

@@ -42,6 +42,8 @@ pub enum OnError {
 #[derive(Debug, Clone, Default)]
 pub struct LandRequest {
     pub format: Option<Format>,
+    /// The name that the bytes came under, whose ending may tell the format.
+    pub file_name: Option<String>,
     /// For timestamps without an offset; without it they are refused.
     pub time_zone: Option<Tz>,
     pub on_error: OnError,

@@ -79,6 +79,7 @@ pub(super) fn convert<'a>(
         ColumnKind::Date => date(raw).map(Cell::Date),
         ColumnKind::Money => money(raw).map(Cell::Money),
         ColumnKind::Count => count(raw).map(Cell::Count),
+        ColumnKind::Ratio => Err("is computed, not landed".into()),
     }
 }
 

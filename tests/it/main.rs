@@ -1,0 +1,8 @@
+//! The one integration binary: it links once.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod goldens;
+mod invariants;
+mod lake;
