@@ -72,13 +72,17 @@ pub(super) fn spool(bytes: Bytes) -> Result<File> {
 
 /// An error of this crate that travelled inside an I/O error comes out as it was.
 pub(super) fn read_error(error: io::Error) -> Error {
-    if error.get_ref().is_some_and(|inner| inner.is::<Error>()) {
-        if let Some(Ok(own)) = error.into_inner().map(|inner| inner.downcast::<Error>()) {
-            return *own;
+    if is_own(&error) {
+        if let Ok(own) = error.downcast::<Error>() {
+            return own;
         }
         return Error::invalid("the body could not be read to its end");
     }
     Error::new(ErrorKind::InvalidRequest, "the body could not be read to its end").with_source(error)
+}
+
+fn is_own(error: &io::Error) -> bool {
+    matches!(error.get_ref(), Some(inner) if inner.is::<Error>())
 }
 
 fn peek(mut bytes: Bytes) -> Result<Body> {
@@ -97,7 +101,7 @@ struct Tagged<R> {
 impl<R: Read> Read for Tagged<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         self.inner.read(buffer).map_err(|error| {
-            let is_known = error.get_ref().is_some_and(|inner| inner.is::<Error>());
+            let is_known = is_own(&error);
             if is_known || error.kind() == io::ErrorKind::Interrupted {
                 return error;
             }

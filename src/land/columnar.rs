@@ -38,7 +38,7 @@ pub(super) struct BatchSource {
 
 /// A batch that is being read row by row.
 struct Batch {
-    batch: RecordBatch,
+    records: RecordBatch,
     columns: Vec<Option<Column>>,
     store: Option<Column>,
     extras: Option<Vec<String>>,
@@ -112,7 +112,7 @@ impl BatchSource {
                 (0..self.fields.len()).filter(|at| self.fields[*at].1 == Slot::Extra).collect();
             unknown.sort_by(|left, right| self.fields[*left].0.cmp(&self.fields[*right].0));
             let extras = (!unknown.is_empty()).then(|| json_lines(&batch.project(&unknown)?)).transpose()?;
-            Ok(Batch { columns, store, extras, json: None, next: 0, batch })
+            Ok(Batch { columns, store, extras, json: None, next: 0, records: batch })
         })
     }
 }
@@ -120,7 +120,7 @@ impl BatchSource {
 impl RowSource for BatchSource {
     fn fill(&mut self, sink: &mut RowSink) -> Result<bool> {
         while !sink.is_full() {
-            let Some(current) = self.current.as_mut().filter(|batch| batch.next < batch.batch.num_rows())
+            let Some(current) = self.current.as_mut().filter(|batch| batch.next < batch.records.num_rows())
             else {
                 let next = guard(self.damaged, || self.batches.next().transpose())?;
                 let Some(batch) = next else { return Ok(false) };
@@ -143,7 +143,7 @@ impl Batch {
         let values =
             self.columns.iter().map(|column| column.as_ref().map_or(Raw::Null, |column| column.raw(at)));
         let extras = self.extras.as_ref().map(|lines| lines[at].as_str()).filter(|json| *json != "{}");
-        let (batch, json) = (&self.batch, &mut self.json);
+        let (batch, json) = (&self.records, &mut self.json);
         sink.add(row, values, extras, problems, || {
             let lines = json.get_or_insert_with(|| json_lines(batch).unwrap_or_default());
             lines.get(at).cloned().unwrap_or_default()

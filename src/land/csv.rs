@@ -156,13 +156,11 @@ impl Records {
                 Ok(false) => {}
                 Err(Fault::TextAfterQuote) => return Ok(Record::Bad("has text behind a closing quote")),
             }
-            let before = self.record.len();
             let read = self.lines.read(&mut self.record)?;
             if read == Line::TooLong {
                 return Ok(Record::Bad(UNCLOSED));
             }
             if read == Line::End || self.record.len() > MAX_ROW_BYTES {
-                debug_assert!(before <= self.record.len());
                 // The quote was a slip: only its line is bad, and those behind it are rows again.
                 self.lines.unread(&self.record[first_line..]);
                 self.record.truncate(first_line);

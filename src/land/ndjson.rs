@@ -29,12 +29,9 @@ impl NdjsonSource {
 
     fn add_line(&self, sink: &mut RowSink) {
         let row = self.row;
-        let line = match std::str::from_utf8(&self.line) {
-            Ok(line) => line.trim_ascii(),
-            Err(_) => {
-                let raw = String::from_utf8_lossy(&self.line).into_owned();
-                return sink.reject(row, vec![problem(row, "", "is not UTF-8")], raw);
-            }
+        let Ok(line) = std::str::from_utf8(&self.line).map(str::trim_ascii) else {
+            let raw = String::from_utf8_lossy(&self.line).into_owned();
+            return sink.reject(row, vec![problem(row, "", "is not UTF-8")], raw);
         };
         let mut fields = Fields::new(&self.layout, row);
         let mut json = serde_json::Deserializer::from_str(line);
@@ -113,15 +110,12 @@ impl<'l, 'a> Fields<'l, 'a> {
             Ok(raw) => raw,
             Err(reason) => return self.problems.push(self.about(&name, reason)),
         };
-        let is_twice = match slot {
-            Slot::Column(at) => {
-                self.hint = at + 1;
-                self.values[at].replace(raw).is_some()
-            }
-            _ => {
-                self.problems.extend(self.layout.check_store(raw, self.row));
-                std::mem::replace(&mut self.has_store, true)
-            }
+        let is_twice = if let Slot::Column(at) = slot {
+            self.hint = at + 1;
+            self.values[at].replace(raw).is_some()
+        } else {
+            self.problems.extend(self.layout.check_store(raw, self.row));
+            std::mem::replace(&mut self.has_store, true)
         };
         if is_twice {
             self.problems.push(self.about(&name, "is there twice"));

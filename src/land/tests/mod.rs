@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 mod bad_bodies;
 mod rows;
 mod same_rows;
