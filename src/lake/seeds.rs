@@ -25,16 +25,16 @@ pub fn benchmark_seeds() -> Result<RecordBatch> {
 }
 
 fn read_benchmarks() -> Result<RecordBatch> {
-    let spec = tables()?
-        .get("benchmarks")
-        .ok_or_else(|| Error::internal("there is no table benchmarks to seed"))?;
+    let spec =
+        tables()?.get("benchmarks").ok_or_else(|| Error::internal("there is no table benchmarks to seed"))?;
     let schema = spec.landed_schema();
     let failed = |error: ArrowError| {
         // The file is the project's own: its text may be shown.
         Error::internal(format!("data/seeds/benchmarks.csv: {error}")).with_source(error)
     };
 
-    let (extras, _) = schema.column_with_name(EXTRAS_COLUMN).unwrap_or((schema.fields().len(), schema.field(0)));
+    let (extras, _) =
+        schema.column_with_name(EXTRAS_COLUMN).unwrap_or((schema.fields().len(), schema.field(0)));
     let own = Arc::new(Schema::new(schema.fields()[..extras].to_vec()));
     check_header(&own)?;
 
@@ -47,7 +47,9 @@ fn read_benchmarks() -> Result<RecordBatch> {
     let rows = concat_batches(&own, &batches).map_err(failed)?;
 
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
-    columns.extend(schema.fields()[extras..].iter().map(|field| new_null_array(field.data_type(), rows.num_rows())));
+    columns.extend(
+        schema.fields()[extras..].iter().map(|field| new_null_array(field.data_type(), rows.num_rows())),
+    );
     RecordBatch::try_new(schema, columns).map_err(failed)
 }
 
@@ -117,7 +119,10 @@ mod tests {
         let count = |column: &str, value: &str| rows.iter().filter(|row| row[column] == value).count();
         assert_eq!((count("direction", "higher"), count("direction", "lower")), (66, 14));
         assert_eq!((count("metric", "cpa"), count("metric", "roas")), (14, 22));
-        assert_eq!((count("unit", "ratio"), count("unit", "USD"), count("unit", "EUR per purchase")), (22, 5, 9));
+        assert_eq!(
+            (count("unit", "ratio"), count("unit", "USD"), count("unit", "EUR per purchase")),
+            (22, 5, 9)
+        );
         assert_eq!(count("as_of", ""), 2);
     }
 

@@ -113,7 +113,12 @@ fn columns_are_unique_documented_and_leave_the_engine_its_own() {
                 column.name
             );
             let default = column.default.as_ref().filter(|_| !column.values.is_empty());
-            assert!(default.is_none_or(|value| column.values.contains(value)), "{}.{}", spec.name, column.name);
+            assert!(
+                default.is_none_or(|value| column.values.contains(value)),
+                "{}.{}",
+                spec.name,
+                column.name
+            );
         }
         assert!(!spec.summary.is_empty() && spec.grain.starts_with("one row per "), "{}", spec.name);
     }
