@@ -159,7 +159,7 @@ model_credits as (
 channel_costs as (
     select
         lower(channel) as channel_key,
-        first_value(channel order by date, source, campaign) as channel,
+        first_value(channel order by date, source, campaign, channel) as channel,
         currency,
         sum(cost) as cost
     from costs

@@ -27,7 +27,8 @@ doc = "The industry to compare with; the store's own where it is not given."
 
 -- A benchmark of the store's own table beats a seed; then a complete one beats one with gaps, the channel's own
 -- one for all channels, the industry's own one for all industries, and the newer the older. Amounts are compared
--- in their own currency only; rates per follower are another thing than rates per impression.
+-- in their own currency only. A seed must measure the same thing: a rate per follower or per recipient is another
+-- than one per impression or session, and a lead is not a purchase.
 with
 store as (
     select
@@ -78,7 +79,12 @@ fitting_benchmarks as (
             when starts_with(lower(trim(industry)), 'all ') then 4
         end as industry_rank
     from candidates
-    where coalesce(unit, '') not like '%follower%'
+    where
+        origin_rank = 1
+        or metric = 'roas'
+        or (metric = 'conversion_rate' and unit in ('percent', 'percent of sessions'))
+        or (metric = 'engagement_rate' and unit = 'percent of impressions')
+        or (metric = 'cpa' and lower(industry) not like '%lead%')
 ),
 
 channel_metrics as (
@@ -104,7 +110,7 @@ channel_metrics as (
 channel_sums as (
     select
         lower(channel) as channel_key,
-        first_value(channel order by date, source, campaign) as channel,
+        first_value(channel order by date, source, campaign, channel) as channel,
         currency,
         cast(sum(sessions) as double) as sessions,
         cast(sum(impressions) as double) as impressions,
@@ -156,6 +162,7 @@ ranked as (
                 poor + average + good + excellent is null,
                 fitting_benchmarks.channel_key = 'all',
                 fitting_benchmarks.industry_rank,
+                coalesce(fitting_benchmarks.source like '%quality C%', false),
                 fitting_benchmarks.as_of desc nulls last,
                 fitting_benchmarks.source,
                 fitting_benchmarks.industry,

@@ -48,7 +48,7 @@ channel_metrics as (
 
 channel_sums as (
     select
-        first_value(channel order by date, source, campaign) as channel,
+        first_value(channel order by date, source, campaign, channel) as channel,
         currency,
         sum(coalesce(sessions, 0)) as sessions,
         sum(coalesce(pageviews, 0)) as pageviews,

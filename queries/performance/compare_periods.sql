@@ -50,7 +50,7 @@ spellings as (
     select
         lower(channel) as channel_key,
         currency,
-        first_value(channel order by date, source, campaign) as channel
+        first_value(channel order by date, source, campaign, channel) as channel
     from channel_metrics
     group by lower(channel), currency
 ),

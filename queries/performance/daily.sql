@@ -57,7 +57,7 @@ channel_metrics as (
 spellings as (
     select
         lower(channel) as channel_key,
-        first_value(channel order by date, source, campaign) as channel
+        first_value(channel order by date, source, campaign, channel) as channel
     from channel_metrics
     group by lower(channel)
 ),

@@ -60,7 +60,12 @@ pub fn bind_ad_hoc(text: &str, params: &Params) -> Result<BoundQuery> {
                 "parameter {name} is not in the text; write it there as ${name}"
             )));
         }
-        finish(text, statement, &infer(params))
+        let is_listing = matches!(&statement, Statement::Statement(inner) if is_listing(inner));
+        let bound = finish(text, statement, &infer(params))?;
+        if !is_listing && bound.tables.contains("information_schema.df_settings") {
+            return Err(Error::invalid("the engine's settings are not a table of the store"));
+        }
+        Ok(bound)
     })
 }
 
@@ -71,12 +76,21 @@ pub fn bind_check(text: &str, check: &str, values: &Values) -> Result<BoundQuery
     let mut check_query = into_query(parse(check)?)?;
     let Some(with) = &mut shell.with else { return Err(Error::internal("a check has no answer")) };
     for cte in &mut with.cte_tables {
-        cte.query = answer.clone();
+        cte.query.clone_from(&answer);
     }
     with.cte_tables.extend(check_query.with.take().into_iter().flat_map(|with| with.cte_tables));
     check_query.with = shell.with;
     let statement = Statement::Statement(Box::new(ast::Statement::Query(check_query)));
     finish(&format!("{text}\n{check}"), statement, values)
+}
+
+/// The text and the typed values as one text; two of them are equal only where both parts are. A printed tree
+/// would not do: it writes the literals `a'b` and `a''b` alike.
+pub(super) fn key_text(text: &str, values: &Values) -> Result<String> {
+    let typed: Vec<_> =
+        values.iter().map(|(name, value)| (name, value.kind().name(), value.text())).collect();
+    serde_json::to_string(&(text.trim(), typed))
+        .map_err(|error| Error::internal("the text cannot be made a key").with_source(error))
 }
 
 /// The names of a text's placeholders.
@@ -119,10 +133,7 @@ fn finish(text: &str, mut statement: Statement, values: &Values) -> Result<Bound
         return Err(Error::invalid(format!("${name} stands where only a constant may stand")));
     }
     let tables = tables(&statement)?;
-    let typed: Vec<_> =
-        values.iter().map(|(name, value)| (name, value.kind().name(), value.text())).collect();
-    let text = serde_json::to_string(&(text.trim(), typed))
-        .map_err(|error| Error::internal("the text cannot be made a key").with_source(error))?;
+    let text = key_text(text, values)?;
     Ok(BoundQuery { statement, text, tables })
 }
 

@@ -163,6 +163,8 @@ fn only_reading_is_allowed() {
         "set a = 1",
         "reset a",
         "show all",
+        "select * from information_schema.df_settings",
+        "explain select * from datafusion.INFORMATION_SCHEMA.df_settings",
         "prepare p as select 1",
         "select 1 into t",
         "with x as (insert into t values (1) returning a) select * from x",
@@ -233,8 +235,8 @@ fn texts_that_would_exhaust_the_planner_are_refused() {
     }
     for (what, text) in [
         ("parentheses", format!("select {}1{}", "(".repeat(5_000), ")".repeat(5_000))),
-        ("not", format!("select {}a", "not ".repeat(900))),
-        ("minus", format!("select {}1", "- ".repeat(900))),
+        ("not", format!("select {}a", "not ".repeat(200))),
+        ("minus", format!("select {}1", "- ".repeat(200))),
         ("subqueries", format!("select {}1{}", "(select ".repeat(500), ")".repeat(500))),
         ("functions", format!("select {}1{}", "abs(".repeat(5_000), ")".repeat(5_000))),
     ] {

@@ -21,8 +21,11 @@ insert into benchmark_seeds values
     ('all', 'roas', 'all', 1, 2, 3, 4, 'higher', 'ratio', 'seed all', '2024-01-01'),
     ('email', 'roas', 'all', 10, 20, 30, 40, 'higher', 'ratio', 'seed email', '2024-01-01'),
     ('email', 'conversion_rate', 'ecommerce (Shopify)', 0.5, 1.4, 3.2, 4.7, 'higher', 'percent of sessions', 'seed rate', '2023-01-01'),
+    ('email', 'conversion_rate', 'ecommerce (C)', 5, 6, 7, 8, 'higher', 'percent', 'seed [quality C: use last]', '2026-01-01'),
+    ('email', 'conversion_rate', 'ecommerce', 5, 6, 7, 8, 'higher', 'percent of recipients', 'seed recipients', '2026-01-01'),
     ('email', 'conversion_rate', 'ecommerce (half)', null, 1.9, null, 6.5, 'higher', 'percent', 'seed gaps', '2025-01-01'),
+    ('email', 'cpa', 'all (cost per lead, 2025)', 30, 20, 10, 5, 'lower', 'USD', 'seed lead', '2025-01-01'),
     ('email', 'cpa', 'ecommerce', 30, 20, 10, 5, 'lower', 'EUR per purchase', 'seed eur', '2024-01-01'),
-    ('email', 'engagement_rate', 'all', 1, 2, 3, 4, 'higher', 'percent: interactions / followers', 'seed followers', '2024-01-01');
+    ('email', 'engagement_rate', 'all', 1, 2, 3, 4, 'higher', 'percent of followers', 'seed followers', '2024-01-01');
 insert into benchmarks values
     ('email', 'roas', 'ecommerce', 100, 200, 300, 400, 'higher', 'ratio', 'own', '2026-01-01');

@@ -8,7 +8,7 @@ use chrono::NaiveDate;
 use rust_embed::RustEmbed;
 
 use super::answer::Params;
-use super::bind::{BoundQuery, bind, bind_check, placeholders};
+use super::bind::{BoundQuery, bind, bind_check, key_text, placeholders};
 use super::header::Header;
 use super::params::check;
 use super::value::{Value, Values};
@@ -36,6 +36,11 @@ impl NamedQuery {
     /// Types the parameters by the header and binds them; `today` anchors relative dates.
     pub fn bind(&self, params: &Params, today: NaiveDate) -> Result<BoundQuery> {
         bind(&self.sql, &check(&self.header, params, today)?)
+    }
+
+    /// The `text` that [`NamedQuery::bind`] would give, without parsing: for keys that are looked up first.
+    pub fn key_text(&self, params: &Params, today: NaiveDate) -> Result<String> {
+        key_text(&self.sql, &check(&self.header, params, today)?)
     }
 
     /// Binds each check of the header, with the same parameters.
@@ -151,6 +156,10 @@ fn utf8(path: &str, bytes: Vec<u8>) -> Result<String> {
         .map_err(|error| Error::invalid(format!("{path}: is not UTF-8")).with_source(error))
 }
 
+fn is_sql(name: &str) -> bool {
+    name.strip_suffix(".sql").is_some()
+}
+
 /// The `.sql` files of a folder's topics, as `topic/name.sql`, in order.
 fn files(folder: &Path) -> Result<Vec<String>> {
     let list = |path: &Path| -> Result<Vec<(String, bool)>> {
@@ -171,13 +180,13 @@ fn files(folder: &Path) -> Result<Vec<String>> {
     let mut paths = Vec::new();
     for (topic, is_folder) in list(folder)? {
         if !is_folder {
-            if topic.ends_with(".sql") {
+            if is_sql(&topic) {
                 paths.push(topic);
             }
             continue;
         }
         let names = list(&folder.join(&topic))?;
-        let is_query = |name: &&(String, bool)| !name.1 && name.0.ends_with(".sql");
+        let is_query = |name: &&(String, bool)| !name.1 && is_sql(&name.0);
         paths.extend(names.iter().filter(is_query).map(|(name, _)| format!("{topic}/{name}")));
     }
     Ok(paths)

@@ -80,4 +80,5 @@ fn the_resolved_day_is_part_of_the_key() {
     assert_ne!(today.text, tomorrow.text);
     let given = query.bind(&params(&[("start", "2026-03-02"), ("end", "2026-04-01")]), day()).unwrap();
     assert_eq!(today.text, given.text);
+    assert_eq!(query.key_text(&params(&[]), day()).unwrap(), today.text);
 }
