@@ -53,6 +53,13 @@ pub struct TableInfo {
     pub version: u64,
 }
 
+/// One named query, as lists show it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct QueryInfo {
+    pub name: String,
+    pub summary: String,
+}
+
 /// What the nightly batch did for one store.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct NightlyReport {
@@ -128,6 +135,16 @@ impl Engine {
     }
 
     pub async fn tables(&self, store: &str) -> Result<Vec<TableInfo>> {
+        todo!()
+    }
+
+    /// The named queries, by name.
+    pub fn queries(&self) -> Vec<QueryInfo> {
+        todo!()
+    }
+
+    /// Plans every query; returns a line for each problem.
+    pub async fn check(&self) -> Result<Vec<String>> {
         todo!()
     }
 

@@ -113,7 +113,8 @@ mod tests {
     #[test]
     fn a_refused_landing_lists_its_problems() {
         let problem = |row, field: &str| Problem { row, field: field.into(), reason: "is not a date".into() };
-        let error = Error::invalid("2 rows are wrong").with_problems(vec![problem(7, "revenue"), problem(0, "")]);
+        let error =
+            Error::invalid("2 rows are wrong").with_problems(vec![problem(7, "revenue"), problem(0, "")]);
         assert_eq!(
             describe(&error),
             "error: 2 rows are wrong\n  row 7, revenue: is not a date\n  is not a date\n"

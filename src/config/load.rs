@@ -179,7 +179,10 @@ mod tests {
         assert!(error.message().contains("unknown configuration key limits.treads"), "{error}");
         assert!(error.message().contains("did you mean limits.threads?"), "{error}");
         let error = from_toml("[storge]\ndata = \"x\"\n").unwrap_err();
-        assert!(error.message().contains("unknown configuration key storge, did you mean storage?"), "{error}");
+        assert!(
+            error.message().contains("unknown configuration key storge, did you mean storage?"),
+            "{error}"
+        );
     }
 
     #[test]
