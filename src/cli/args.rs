@@ -104,7 +104,7 @@ mod tests {
     fn the_grammar_is_sound_and_every_command_has_examples() {
         let mut command = Cli::command();
         command.build();
-        command.debug_assert();
+        command.clone().debug_assert();
         for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
             let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("tributary"), "{} has no examples", sub.get_name());

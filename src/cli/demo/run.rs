@@ -75,25 +75,22 @@ async fn is_complete(engine: &Engine) -> Result<bool> {
 
 async fn generate(engine: &Engine, args: &DemoArgs) -> Result<()> {
     let end = args.end_day();
-    let sizes = sizes(args, end);
-    let sources = sources(args, end, sizes);
-    let touched: u64 = sources.iter().map(JourneySource::journeys).sum();
+    let sources = sources(args, end, sizes(args, end));
+    let journeys: u64 = sources.iter().map(JourneySource::journeys).sum();
     let passes = JOURNEY_TABLES.len() as u64 + 2;
-    let bar = progress::count("generating and landing".into(), touched * passes);
-    let landings = sources.iter().flat_map(|source| {
-        JOURNEY_TABLES.iter().flat_map(move |(table, rows)| {
-            batches(source).map(move |journeys| (source, *table, *rows, journeys))
-        })
-    });
-    land_all(engine, args, end, &bar, landings, "").await?;
+    let bar = progress::count("generating and landing".into(), journeys * passes);
+    let mut batches = Vec::new();
+    for source in &sources {
+        for (table, rows) in JOURNEY_TABLES {
+            batches.extend(split(source, table, rows, ""));
+        }
+    }
+    land_batches(engine, args, end, &bar, batches).await?;
     for source in &sources {
         land_small(engine, args, end, source, &bar).await?;
     }
-    let late = sources.iter().flat_map(|source| {
-        batches(source)
-            .map(move |journeys| (source, "touchpoints", rows::late_touches as JourneyTable, journeys))
-    });
-    land_all(engine, args, end, &bar, late, "late-").await?;
+    let late = sources.iter().flat_map(|source| split(source, "touchpoints", rows::late_touches, "late-"));
+    land_batches(engine, args, end, &bar, late.collect()).await?;
     for source in &sources {
         land_rows(engine, args, end, source.store, source.period, ("stores", stores)).await?;
     }
@@ -121,33 +118,54 @@ pub fn sources(args: &DemoArgs, end: NaiveDate, sizes: Sizes) -> Vec<JourneySour
         .collect()
 }
 
-fn batches(source: &JourneySource) -> impl Iterator<Item = Range<u64>> + use<> {
-    let journeys = source.journeys();
-    (0..journeys.div_ceil(JOURNEYS_A_BATCH))
-        .map(move |batch| batch * JOURNEYS_A_BATCH..((batch + 1) * JOURNEYS_A_BATCH).min(journeys))
+/// The rows that a range of journeys has in one table.
+struct Batch {
+    source: JourneySource,
+    table: &'static str,
+    rows: JourneyTable,
+    journeys: Range<u64>,
+    label: &'static str,
 }
 
-async fn land_all<'a>(
+fn split(source: &JourneySource, table: &'static str, rows: JourneyTable, label: &'static str) -> Vec<Batch> {
+    let journeys = source.journeys();
+    (0..journeys.div_ceil(JOURNEYS_A_BATCH))
+        .map(|batch| {
+            let journeys = batch * JOURNEYS_A_BATCH..((batch + 1) * JOURNEYS_A_BATCH).min(journeys);
+            Batch { source: source.clone(), table, rows, journeys, label }
+        })
+        .collect()
+}
+
+async fn land_batches(
     engine: &Engine,
     args: &DemoArgs,
     end: NaiveDate,
     bar: &ProgressBar,
-    landings: impl Iterator<Item = (&'a JourneySource, &'static str, JourneyTable, Range<u64>)>,
-    label: &str,
+    batches: Vec<Batch>,
 ) -> Result<()> {
-    stream::iter(landings)
-        .map(|(source, table, rows, journeys)| async move {
-            let part = format!("{label}{}", journeys.start);
-            let mut reader = JourneyReader::new(source.clone(), rows, journeys, bar.clone());
-            if reader.is_empty() {
-                return Ok(());
-            }
-            let request = request(args, end, source.store, table, &part);
-            engine.land(source.store.id, table, reader, request).await.map(drop)
-        })
-        .buffer_unordered(CONCURRENT_LANDINGS)
-        .try_collect()
-        .await
+    let landings: Vec<_> = batches
+        .into_iter()
+        .map(|batch| land_batch(engine.clone(), args.clone(), end, bar.clone(), batch))
+        .collect();
+    stream::iter(landings).buffer_unordered(CONCURRENT_LANDINGS).try_collect().await
+}
+
+async fn land_batch(
+    engine: Engine,
+    args: DemoArgs,
+    end: NaiveDate,
+    bar: ProgressBar,
+    batch: Batch,
+) -> Result<()> {
+    let store = batch.source.store;
+    let part = format!("{}{}", batch.label, batch.journeys.start);
+    let mut reader = JourneyReader::new(batch.source, batch.rows, batch.journeys, bar);
+    if reader.is_empty() {
+        return Ok(());
+    }
+    engine.land(store.id, batch.table, reader, request(&args, end, store, batch.table, &part)).await?;
+    Ok(())
 }
 
 async fn land_small(
