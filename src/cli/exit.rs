@@ -1,5 +1,6 @@
 //! Exit codes and how an error is shown.
 
+use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
@@ -91,7 +92,8 @@ fn describe(error: &Error) -> String {
             (row, "") => format!("row {row}: "),
             (row, field) => format!("row {row}, {field}: "),
         };
-        text.push_str(&format!("  {place}{}\n", problem.reason));
+        // Writing into a string cannot fail.
+        let _ = writeln!(text, "  {place}{}", problem.reason);
     }
     text
 }

@@ -62,6 +62,6 @@ pub fn draw_placement(channel: usize, uniform: f64) -> &'static Placement {
             left -= f64::from(placement.weight);
             left < 0.0
         })
-        .or_else(|| own().last())
+        .or_else(|| own().next_back())
         .unwrap_or(&PLACEMENTS[0])
 }

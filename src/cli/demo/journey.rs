@@ -74,12 +74,6 @@ pub struct Journey {
     pub invite: Option<bool>,
 }
 
-impl Journey {
-    pub fn converted(&self) -> bool {
-        self.orders.iter().any(|order| order.status == "completed")
-    }
-}
-
 impl JourneySource {
     pub fn new(seed: u64, store: &'static DemoStore, period: Period, calibration: Calibration) -> Self {
         // Each store has its own key, so that one store's journeys never depend on another's number.

@@ -56,9 +56,9 @@ impl DailyTotals {
         for touch in &journey.touches {
             if let Some(cell) = self.cell(touch.at_us, touch.placement.index) {
                 if touch.is_view {
-                    cell.views += 1
+                    cell.views += 1;
                 } else {
-                    cell.clicks += 1
+                    cell.clicks += 1;
                 }
                 cell.cost_minor += touch.cost_minor;
             }

@@ -81,7 +81,7 @@ fn lifts_are_visible_in_conversions() {
         let journey = source.touched_journey(index);
         let (journeys, conversions) = by_set.entry(journey.met).or_default();
         *journeys += 1.0;
-        *conversions += f64::from(u8::from(journey.converted()));
+        *conversions += f64::from(u8::from(journey.orders.iter().any(|order| order.status == "completed")));
     }
     for channel in 0..CHANNELS.len() {
         for is_met in [true, false] {
