@@ -3,6 +3,7 @@
 
 mod support;
 
+mod cli;
 mod goldens;
 mod invariants;
 mod lake;
