@@ -180,12 +180,13 @@ impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
         let (kind, message) = match error.find_root() {
             DataFusionError::SQL(parser, _) => (ErrorKind::InvalidRequest, format!("{parser}")),
-            DataFusionError::Plan(message) => (ErrorKind::InvalidRequest, message.clone()),
+            DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
+                (ErrorKind::InvalidRequest, message.clone())
+            }
             DataFusionError::SchemaError(schema, _) => (ErrorKind::InvalidRequest, schema_message(schema)),
             DataFusionError::NotImplemented(message) => {
                 (ErrorKind::InvalidRequest, format!("not supported: {message}"))
             }
-            DataFusionError::Configuration(message) => (ErrorKind::InvalidRequest, message.clone()),
             DataFusionError::Diagnostic(_, inner) | DataFusionError::Context(_, inner) => {
                 (ErrorKind::InvalidRequest, inner.strip_backtrace())
             }

@@ -19,7 +19,7 @@ pub mod query;
 pub mod serve;
 pub mod session;
 
-pub use engine::{Engine, EngineOptions};
+pub use engine::{CacheStatus, Engine, EngineOptions, NightlyReport, QueryInfo, TableInfo};
 pub use error::{Error, ErrorKind, Result};
 pub use land::{LandRequest, OnError, Receipt};
 pub use query::{Answer, Params, ResultStream};

@@ -1,5 +1,27 @@
-//! The command line: one file per subcommand.
+//! The command line: one file per subcommand. In: arguments, files and standard input. Out: answers on
+//! standard output, everything else on standard error, and a stable exit code. This room uses the engine
+//! as any program that embeds it would, and knows nothing about how data is kept.
 
-pub fn main() -> std::process::ExitCode {
-    std::process::ExitCode::SUCCESS
-}
+mod args;
+mod start;
+
+mod check;
+mod demo;
+mod functions;
+mod keys;
+mod land;
+mod nightly;
+mod query;
+mod serve;
+mod sql;
+mod tables;
+
+mod content_hash;
+mod exit;
+mod output;
+mod progress;
+mod store;
+mod telemetry;
+mod text_table;
+
+pub use start::main;

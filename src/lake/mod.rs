@@ -1,6 +1,28 @@
 //! Named, versioned tables. In: record batches that fit a table's spec. Out: snapshots and scans of
 //! one store's files. This room never sees a request, a query's text or another room's types.
 
+mod compact;
+mod data_file;
+mod durable_local;
+mod landing;
+mod newest;
+mod provider;
+mod replace;
+mod seeds;
 mod spec;
+mod storage;
+mod table;
+mod tables;
+mod write;
 
-pub use spec::{ColumnKind, ColumnSpec, MonthPartition, TableSpec, tables};
+pub use landing::{Batch, BatchName, Committed, Landing};
+pub use provider::StoreTable;
+pub use replace::replace_store;
+pub use seeds::benchmark_seeds;
+pub use spec::{
+    BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, MONEY_PRECISION, MONEY_SCALE,
+    MonthPartition, STORE_COLUMN, TableSpec, tables,
+};
+pub use storage::Storage;
+pub use table::{LakeTable, Snapshot};
+pub use tables::Lake;

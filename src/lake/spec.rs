@@ -36,6 +36,8 @@ pub enum ColumnKind {
     Money,
     /// A whole number.
     Count,
+    /// A fraction or a ratio, in derived tables only: money is never a float.
+    Ratio,
 }
 
 impl ColumnKind {
@@ -46,6 +48,7 @@ impl ColumnKind {
             ColumnKind::Date => DataType::Date32,
             ColumnKind::Money => DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE),
             ColumnKind::Count => DataType::Int64,
+            ColumnKind::Ratio => DataType::Float64,
         }
     }
 }
@@ -89,6 +92,9 @@ pub struct TableSpec {
     /// The order of rows inside a file.
     pub sort: Vec<String>,
     pub month: Option<MonthPartition>,
+    /// Whether the rows are computed from other tables, by the nightly batch.
+    #[serde(skip)]
+    pub derived: bool,
     pub columns: Vec<ColumnSpec>,
 }
 
@@ -121,6 +127,10 @@ impl TableSpec {
             .into_iter()
             .map(|name| Arc::new(Field::new(name, DataType::Utf8, false)));
         Arc::new(Schema::new(file.fields().iter().cloned().chain(partitions).collect::<Vec<_>>()))
+    }
+
+    pub fn is_derived(&self) -> bool {
+        self.derived
     }
 
     pub fn column(&self, name: &str) -> Option<&ColumnSpec> {
@@ -182,3 +192,7 @@ static TABLES: LazyLock<Result<BTreeMap<String, Arc<TableSpec>>>> = LazyLock::ne
 pub fn tables() -> Result<&'static BTreeMap<String, Arc<TableSpec>>> {
     TABLES.as_ref().map_err(|error| Error::internal(error.message().to_owned()))
 }
+
+#[cfg(test)]
+#[path = "spec_tests.rs"]
+mod tests;

@@ -2,6 +2,30 @@
 //! In: bytes and a table's spec. Out: record batches in the spec's landed schema. This room never
 //! decides where rows are kept.
 
+mod batch;
+mod body;
+mod builder;
+mod columnar;
+mod columns;
+mod csv;
+mod detect;
+mod extras;
+mod ipc_check;
+mod lines;
+mod money;
+mod ndjson;
+mod read;
+mod splitter;
+mod time;
+mod value;
+
+#[cfg(test)]
+mod tests;
+
+pub use batch::content_hash;
+pub use builder::{BadRow, Chunk};
+pub use read::{Rows, parse};
+
 use chrono_tz::Tz;
 
 /// What happens to a batch with bad rows.
@@ -18,6 +42,8 @@ pub enum OnError {
 #[derive(Debug, Clone, Default)]
 pub struct LandRequest {
     pub format: Option<Format>,
+    /// The name that the bytes came under, whose ending may tell the format.
+    pub file_name: Option<String>,
     /// For timestamps without an offset; without it they are refused.
     pub time_zone: Option<Tz>,
     pub on_error: OnError,

@@ -25,6 +25,10 @@ impl Answer {
     pub fn row_count(&self) -> usize {
         self.batches.iter().map(RecordBatch::num_rows).sum()
     }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.batches.iter().map(RecordBatch::get_array_memory_size).sum()
+    }
 }
 
 /// An answer that is still being computed.

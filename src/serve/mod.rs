@@ -2,3 +2,10 @@
 //! between wire and engine, and decides nothing about data.
 
 pub mod encode;
+mod http;
+pub mod keys;
+mod options;
+mod server;
+
+pub use options::{Limits, ServeOptions, check_exposure, verify};
+pub use server::serve;

@@ -1,1 +1,7 @@
-//! session.
+//! The one place that builds a DataFusion session. In: a lake and a store. Out: a read-only session over that
+//! store's tables, with our functions and limits. This room never sees a query's text.
+
+mod builder;
+mod pinned_table;
+
+pub use builder::{Limits, Pins, Sessions};

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_ipc::writer::StreamWriter;
+use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -25,14 +26,13 @@ pub fn encode(
     options: &EncodeOptions,
     mut out: impl Write,
 ) -> Result<()> {
-    let mut encoder = Encoder::new(format, schema, options)?;
-    let mut buffer = Vec::new();
+    let unwritten =
+        |error: std::io::Error| Error::unavailable("the answer could not be written").with_source(error);
+    let mut encoder = Encoder::new(format, Arc::clone(schema), options.clone())?;
     for batch in batches {
-        encoder.write(batch, &mut buffer)?;
-        drain(&mut buffer, &mut out)?;
+        out.write_all(&encoder.push(batch)?).map_err(unwritten)?;
     }
-    encoder.finish(&mut buffer)?;
-    drain(&mut buffer, &mut out)
+    out.write_all(&encoder.finish()?).map_err(unwritten)
 }
 
 /// Encodes batches one by one. Whatever was written makes a valid document only after `finish`.
@@ -53,8 +53,8 @@ enum Sink {
 }
 
 impl Encoder {
-    pub fn new(format: Format, schema: &SchemaRef, options: &EncodeOptions) -> Result<Self> {
-        let schema = with_unique_names(schema);
+    pub fn new(format: Format, schema: SchemaRef, options: EncodeOptions) -> Result<Self> {
+        let schema = with_unique_names(&schema);
         let sink = match format {
             Format::Json => Sink::Json { keys: json::keys(&schema) },
             Format::Ndjson => Sink::Ndjson { keys: json::keys(&schema) },
@@ -64,11 +64,24 @@ impl Encoder {
             ),
             Format::Parquet => Sink::Parquet(Box::new(parquet_writer(&schema)?)),
         };
-        Ok(Self { schema, options: options.clone(), rows: 0, has_begun: false, sink })
+        Ok(Self { schema, options, rows: 0, has_begun: false, sink })
     }
 
-    /// Appends the bytes of a batch that are ready to leave.
-    pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+    /// Takes a batch, and gives the bytes that are ready to leave.
+    pub fn push(&mut self, batch: &RecordBatch) -> Result<Bytes> {
+        let mut bytes = Vec::new();
+        self.write(batch, &mut bytes)?;
+        Ok(bytes.into())
+    }
+
+    /// Gives what completes the document.
+    pub fn finish(mut self) -> Result<Bytes> {
+        let mut bytes = Vec::new();
+        self.end(&mut bytes)?;
+        Ok(bytes.into())
+    }
+
+    fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         self.begin(out);
         match &mut self.sink {
             Sink::Json { keys } => {
@@ -97,10 +110,9 @@ impl Encoder {
         Ok(())
     }
 
-    /// Appends what completes the document.
-    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<()> {
+    fn end(&mut self, out: &mut Vec<u8>) -> Result<()> {
         self.begin(out);
-        match self.sink {
+        match &mut self.sink {
             Sink::Json { .. } => {
                 let version = serde_json::Value::from(self.options.data_version.as_str());
                 out.extend_from_slice(
@@ -108,13 +120,13 @@ impl Encoder {
                 );
             }
             Sink::Ndjson { .. } | Sink::Csv => {}
-            Sink::Arrow(mut writer) => {
+            Sink::Arrow(writer) => {
                 writer.finish().map_err(|error| refused(Format::Arrow, error))?;
                 out.append(writer.get_mut());
             }
             Sink::Parquet(writer) => {
-                let mut rest = writer.into_inner().map_err(|error| refused(Format::Parquet, error))?;
-                out.append(&mut rest);
+                writer.finish().map_err(|error| refused(Format::Parquet, error))?;
+                out.append(writer.inner_mut());
             }
         }
         Ok(())
@@ -161,11 +173,4 @@ fn refused(format: Format, error: impl std::error::Error + Send + Sync + 'static
     let name = format.name();
     Error::invalid(format!("a column has a type that {name} cannot hold; cast it, or ask for json"))
         .with_source(error)
-}
-
-fn drain(buffer: &mut Vec<u8>, out: &mut impl Write) -> Result<()> {
-    out.write_all(buffer)
-        .map_err(|error| Error::unavailable("the answer could not be written").with_source(error))?;
-    buffer.clear();
-    Ok(())
 }

@@ -1,0 +1,129 @@
+//! The five-model pass beside a bare scan of the same columns.
+//!
+//!     cargo bench --bench attribution -- 1000000
+//!
+//! Sizes are numbers of touchpoints (default 1,000,000; the full set is 1000000 20000000 100000000). Pass, scan
+//! and the plain-SQL formulation run in turn; medians and ratios of one process are printed.
+
+use std::time::Instant;
+
+use futures::StreamExt;
+use tributary::{Engine, Params};
+
+mod support;
+
+const ROUNDS: usize = 5;
+
+/// Revenue by channel under all five models.
+const FIVE_MODELS: &str = "
+    select
+        channel,
+        sum(first_touch_credit) as first_touch,
+        sum(last_touch_credit) as last_touch,
+        sum(linear_credit) as linear,
+        sum(time_decay_credit) as time_decay,
+        sum(position_based_credit) as position_based
+    from journeys(30, 7)
+    group by channel";
+
+/// The columns that the pass reads, and nothing done with them.
+const BARE_SCAN: [&str; 2] = [
+    "select customer_id, touched_at, touch_id, channel from touchpoints",
+    "select customer_id, ordered_at, order_id, revenue, currency, status from orders",
+];
+
+/// The same five models as window functions over a join, which any engine of SQL can run.
+const PLAIN_SQL: &str = "
+    with touched as (
+        select
+            o.order_id,
+            cast(o.revenue as double) as revenue,
+            t.channel,
+            row_number() over journey as position,
+            count(*) over (partition by o.order_id) as touch_count,
+            power(2, (cast(t.touched_at as bigint) - cast(o.ordered_at as bigint)) / (7 * 86400e6)) as decay
+        from orders as o
+        inner join touchpoints as t
+            on t.customer_id = o.customer_id
+            and t.touched_at <= o.ordered_at
+            and t.touched_at >= o.ordered_at - interval '30 days'
+        where o.status = 'completed'
+        window journey as (partition by o.order_id order by t.touched_at, t.touch_id)
+    ),
+    weighed as (
+        select *, decay / sum(decay) over (partition by order_id) as share from touched
+    )
+    select
+        channel,
+        sum(case when position = 1 then revenue else 0 end) as first_touch,
+        sum(case when position = touch_count then revenue else 0 end) as last_touch,
+        sum(revenue / touch_count) as linear,
+        sum(revenue * share) as time_decay,
+        sum(revenue * case
+            when touch_count = 1 then 1.0
+            when touch_count = 2 then 0.5
+            when position = 1 or position = touch_count then 0.4
+            else 0.2 / (touch_count - 2) end) as position_based
+    from weighed
+    group by channel";
+
+fn main() {
+    let sizes: Vec<usize> = std::env::args().filter_map(|text| text.parse().ok()).collect();
+    let sizes = if sizes.is_empty() { vec![1_000_000] } else { sizes };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    for size in sizes {
+        runtime.block_on(measure(size));
+    }
+}
+
+async fn measure(touchpoints: usize) {
+    let engine = support::engine(touchpoints).await;
+    let (mut pass, mut scan, mut plain) = (Vec::new(), Vec::new(), Vec::new());
+    let mut rows = 0;
+    for _ in 0..ROUNDS {
+        scan.push(timed(&engine, &BARE_SCAN).await.0);
+        let (seconds, _) = timed(&engine, &[FIVE_MODELS]).await;
+        pass.push(seconds);
+        plain.push(timed(&engine, &[PLAIN_SQL]).await.0);
+        rows = count(&engine, "select touch_id from touchpoints").await;
+    }
+    let [pass, scan, plain] = [pass, scan, plain].map(median);
+    let per_second = |seconds: f64| rows as f64 / seconds / 1e6;
+    println!("touchpoints {rows}");
+    println!("  five models  {pass:8.3} s  {:6.1} M rows/s", per_second(pass));
+    println!(
+        "  bare scan    {scan:8.3} s  {:6.1} M rows/s  five models / scan  {:.2}",
+        per_second(scan),
+        pass / scan
+    );
+    println!(
+        "  plain SQL    {plain:8.3} s  {:6.1} M rows/s  plain SQL / five models  {:.2}",
+        per_second(plain),
+        plain / pass
+    );
+}
+
+/// Seconds that the queries take one after the other, and the rows they return.
+async fn timed(engine: &Engine, queries: &[&str]) -> (f64, usize) {
+    let start = Instant::now();
+    let mut rows = 0;
+    for text in queries {
+        rows += count(engine, text).await;
+    }
+    (start.elapsed().as_secs_f64(), rows)
+}
+
+async fn count(engine: &Engine, text: &str) -> usize {
+    let mut stream =
+        engine.sql(support::STORE, text, &Params::new()).await.expect("the query is planned").stream;
+    let mut rows = 0;
+    while let Some(batch) = stream.next().await {
+        rows += batch.expect("the query runs").num_rows();
+    }
+    rows
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_by(f64::total_cmp);
+    values[values.len() / 2]
+}

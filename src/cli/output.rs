@@ -1,0 +1,190 @@
+//! Answers on standard output, or in a file, in the format asked for.
+
+use std::io::{self, IsTerminal as _, Write};
+use std::path::{Path, PathBuf};
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use futures::{Stream, StreamExt as _};
+
+use super::exit::{Failure, Outcome};
+use super::text_table::{self, Look};
+use crate::error::{Error, Result};
+use crate::serve::encode::{EncodeOptions, Encoder, Format};
+
+/// How an answer is written.
+#[derive(Debug, clap::Args)]
+pub struct OutputArgs {
+    /// The format of the answer
+    #[arg(long, short, value_enum, default_value_t)]
+    format: OutputFormat,
+    /// Write to a file instead of standard output; it appears only when the answer is whole
+    #[arg(long, short, value_name = "FILE")]
+    output: Option<PathBuf>,
+    /// Rows that a table shows at most; 0 shows all
+    #[arg(long, value_name = "N", default_value_t = 1_000)]
+    max_rows: usize,
+}
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
+enum OutputFormat {
+    #[default]
+    Table,
+    Csv,
+    Json,
+    Ndjson,
+    Arrow,
+    Parquet,
+    Markdown,
+}
+
+impl OutputFormat {
+    /// The wire format, or `None` for those that only people read.
+    fn wire(self) -> Option<Format> {
+        match self {
+            OutputFormat::Table | OutputFormat::Markdown => None,
+            OutputFormat::Csv => Some(Format::Csv),
+            OutputFormat::Json => Some(Format::Json),
+            OutputFormat::Ndjson => Some(Format::Ndjson),
+            OutputFormat::Arrow => Some(Format::Arrow),
+            OutputFormat::Parquet => Some(Format::Parquet),
+        }
+    }
+
+    fn is_binary(self) -> bool {
+        matches!(self, OutputFormat::Arrow | OutputFormat::Parquet)
+    }
+}
+
+impl OutputArgs {
+    /// Refuses, before anything runs, what could not be shown.
+    pub fn verify(&self) -> Outcome {
+        if self.format.is_binary() && self.output.is_none() && io::stdout().is_terminal() {
+            return Err(Failure::usage(
+                "parquet and arrow are not text: add --output FILE, or send the output to a file or a pipe",
+            ));
+        }
+        Ok(())
+    }
+
+    /// Writes the whole answer.
+    pub async fn write(
+        &self,
+        schema: SchemaRef,
+        batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
+        data_version: String,
+    ) -> Outcome {
+        match &self.output {
+            None => self.write_to(&mut io::stdout(), schema, batches, data_version).await,
+            Some(path) => {
+                let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+                let mut file = file.map_err(unwritable)?;
+                self.write_to(file.as_file_mut(), schema, batches, data_version).await?;
+                file.persist(path).map_err(|error| unwritable(error.error))?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn write_to(
+        &self,
+        out: &mut (impl Write + Send),
+        schema: SchemaRef,
+        batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
+        data_version: String,
+    ) -> Outcome {
+        match self.format.wire() {
+            Some(format) => write_wire(out, format, schema, batches, data_version).await,
+            None => self.write_table(out, &schema, batches).await,
+        }
+    }
+
+    async fn write_table(
+        &self,
+        out: &mut (impl Write + Send),
+        schema: &SchemaRef,
+        mut batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
+    ) -> Outcome {
+        let is_markdown = self.format == OutputFormat::Markdown;
+        let limit = if self.max_rows == 0 { usize::MAX } else { self.max_rows };
+        let (mut shown, mut rows) = (Vec::new(), 0);
+        // One row beyond the limit tells that there is more; the rest need not be computed.
+        while rows <= limit {
+            let Some(batch) = batches.next().await.transpose()? else { break };
+            rows += batch.num_rows();
+            shown.push(batch);
+        }
+        let look = if is_markdown { Look::Markdown } else { Look::Terminal };
+        writeln!(out, "{}", text_table::render(look, schema, &shown, limit)?)?;
+        out.flush()?;
+        if rows > limit {
+            eprintln!("more than {limit} rows: --max-rows 0 shows all, --format csv streams them");
+        }
+        Ok(())
+    }
+}
+
+async fn write_wire(
+    out: &mut (impl Write + Send),
+    format: Format,
+    schema: SchemaRef,
+    mut batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
+    data_version: String,
+) -> Outcome {
+    let options = EncodeOptions { data_version, ..EncodeOptions::default() };
+    let mut encoder = Encoder::new(format, schema, options)?;
+    while let Some(batch) = batches.next().await.transpose()? {
+        out.write_all(&encoder.push(&batch)?)?;
+    }
+    out.write_all(&encoder.finish()?)?;
+    out.flush()?;
+    Ok(())
+}
+
+fn unwritable(error: io::Error) -> Failure {
+    Error::invalid("the file named by --output cannot be written").with_source(error).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use arrow::array::{ArrayRef, Int64Array};
+    use futures::stream;
+
+    use super::*;
+
+    fn numbers(count: i64) -> RecordBatch {
+        let column: ArrayRef = Arc::new(Int64Array::from_iter_values(0..count));
+        RecordBatch::try_from_iter([("n", column)]).unwrap()
+    }
+
+    fn args(format: OutputFormat, output: Option<PathBuf>, max_rows: usize) -> OutputArgs {
+        OutputArgs { format, output, max_rows }
+    }
+
+    #[tokio::test]
+    async fn a_table_stops_reading_after_its_last_row() {
+        let batch = numbers(3);
+        let endless = stream::repeat_with({
+            let batch = batch.clone();
+            move || Ok(batch.clone())
+        });
+        let mut out = Vec::new();
+        let args = args(OutputFormat::Markdown, None, 4);
+        args.write_to(&mut out, batch.schema(), Box::pin(endless), String::new()).await.unwrap();
+        assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2 + 4);
+    }
+
+    #[tokio::test]
+    async fn a_failed_answer_leaves_no_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("answer.md");
+        let batch = numbers(3);
+        let failing = stream::iter([Ok(batch.clone()), Err(Error::timeout("too long"))]);
+        let args = args(OutputFormat::Markdown, Some(path), 0);
+        args.write(batch.schema(), failing, String::new()).await.unwrap_err();
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+}

@@ -1,0 +1,76 @@
+//! From arguments to an exit code.
+
+use std::process::ExitCode;
+
+use clap::Parser as _;
+use clap::error::ErrorKind as ClapErrorKind;
+
+use super::args::{Cli, Command};
+use super::exit::{Failure, Outcome, report};
+use super::telemetry::{self, Verbosity};
+use super::{check, demo, functions, keys, land, nightly, query, serve, sql, tables};
+use crate::config::{self, Config};
+use crate::engine::Engine;
+use crate::error::Error;
+
+/// Planning recurses with the query's depth; the usual 2 MiB are too few for a long chain of operators.
+const STACK_BYTES: usize = 16 << 20;
+
+/// Runs the program.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return report_usage(&error),
+    };
+    telemetry::start(match cli.command {
+        Command::Serve(_) => Verbosity::Server,
+        _ => Verbosity::Quiet,
+    });
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => report(&failure),
+    }
+}
+
+/// Help and the version are answers, not errors; clap knows where each is written.
+fn report_usage(error: &clap::Error) -> ExitCode {
+    // A reader that has gone wants no help.
+    let _ = error.print();
+    match error.kind() {
+        ClapErrorKind::DisplayHelp | ClapErrorKind::DisplayVersion => ExitCode::SUCCESS,
+        _ => ExitCode::from(2),
+    }
+}
+
+fn run(cli: Cli) -> Outcome {
+    let config = config::load(cli.global.config.as_deref(), &cli.overrides()).map_err(Failure::Usage)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .thread_stack_size(STACK_BYTES)
+        .build()
+        .map_err(|error| Error::internal("the runtime cannot start").with_source(error))?;
+    // On a worker thread, for its stack: the main thread's is the shell's choice.
+    let running = runtime.spawn(dispatch(cli.command, config));
+    let outcome = runtime.block_on(running);
+    outcome
+        .unwrap_or_else(|error| Err(Error::internal("the command stopped short").with_source(error).into()))
+}
+
+async fn dispatch(command: Command, config: Config) -> Outcome {
+    match command {
+        Command::Functions(args) => functions::run(&args),
+        Command::Check(args) => check::run(open(&config).await?, args).await,
+        Command::Demo(args) => demo::run(open(&config).await?, &config, &args).await,
+        Command::Keys(args) => keys::run(&config, args).await,
+        Command::Land(args) => land::run(open(&config).await?, args).await,
+        Command::Nightly(args) => nightly::run(open(&config).await?, args).await,
+        Command::Query(args) => query::run(open(&config).await?, args).await,
+        Command::Serve(args) => serve::run(open(&config).await?, &config, args).await,
+        Command::Sql(args) => sql::run(open(&config).await?, args).await,
+        Command::Tables(args) => tables::run(open(&config).await?, args).await,
+    }
+}
+
+async fn open(config: &Config) -> Outcome<Engine> {
+    Ok(Engine::open_with(&config.storage.data, config.engine_options()).await?)
+}

@@ -1,0 +1,205 @@
+//! Reads the settings from their three places and checks them.
+
+use std::path::{Path, PathBuf};
+
+use figment::error::Kind;
+use figment::providers::{Env, Format as _, Serialized, Toml};
+use figment::value::Uncased;
+use figment::{Figment, Provider};
+use serde::{Deserialize, Serialize};
+
+use super::{Limits, Queries, Serve, Storage};
+use crate::engine::EngineOptions;
+use crate::error::{Error, Result};
+
+/// The file that is read where `--config` names none.
+const DEFAULT_FILE: &str = "tributary.toml";
+const ENV_PREFIX: &str = "TRIBUTARY_";
+/// Variables that are flags of the command line, not keys of the file.
+const FLAG_VARIABLES: [&str; 2] = ["config", "store"];
+
+/// Every setting of the program.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Config {
+    pub storage: Storage,
+    pub serve: Serve,
+    pub limits: Limits,
+    pub queries: Queries,
+}
+
+/// What the flags say; `None` leaves the setting to the environment and the file.
+#[derive(Debug, Clone, Default)]
+pub struct Overrides {
+    pub data: Option<String>,
+    pub queries_folder: Option<PathBuf>,
+    pub threads: Option<usize>,
+    pub listen: Option<String>,
+}
+
+impl Config {
+    /// The part that the engine takes.
+    pub fn engine_options(&self) -> EngineOptions {
+        EngineOptions {
+            queries_folder: self.queries.folder.clone(),
+            query_memory_bytes: self.limits.query_memory_bytes,
+            cache_memory_bytes: self.limits.cache_memory_bytes,
+            threads: self.limits.threads,
+            query_timeout_ms: self.limits.query_timeout_ms,
+        }
+    }
+
+    /// Refuses values that no engine could run with.
+    fn verify(&self) -> Result<()> {
+        let zero = [
+            ("limits.query_memory_bytes", self.limits.query_memory_bytes == 0),
+            ("limits.threads", self.limits.threads == 0),
+            ("limits.query_timeout_ms", self.limits.query_timeout_ms == 0),
+        ];
+        match zero.into_iter().find(|(_, is_zero)| *is_zero) {
+            Some((key, _)) => Err(Error::invalid(format!("configuration key {key} must be at least 1"))),
+            None if self.storage.data.is_empty() => {
+                Err(Error::invalid("configuration key storage.data must name a folder or a URL"))
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+/// Reads the file (the one named, or `tributary.toml` where there is one), the environment and the flags.
+pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config> {
+    let mut figment = Figment::from(Serialized::defaults(Config::default()));
+    if let Some(text) = read_file(file)? {
+        figment = figment.merge(Toml::string(&text));
+    }
+    extract(figment.merge(environment()), overrides)
+}
+
+fn extract(mut figment: Figment, overrides: &Overrides) -> Result<Config> {
+    if let Some(data) = &overrides.data {
+        figment = figment.merge(Serialized::default("storage.data", data));
+    }
+    if let Some(folder) = &overrides.queries_folder {
+        figment = figment.merge(Serialized::default("queries.folder", folder));
+    }
+    if let Some(threads) = overrides.threads {
+        figment = figment.merge(Serialized::default("limits.threads", threads));
+    }
+    if let Some(listen) = &overrides.listen {
+        figment = figment.merge(Serialized::default("serve.listen", listen));
+    }
+    let config: Config = figment.extract().map_err(refusal)?;
+    config.verify()?;
+    Ok(config)
+}
+
+/// The text of the file; no file is fine, unless it was asked for by name.
+fn read_file(file: Option<&Path>) -> Result<Option<String>> {
+    let path = file.unwrap_or(Path::new(DEFAULT_FILE));
+    match std::fs::read_to_string(path) {
+        Ok(text) => Ok(Some(text)),
+        Err(error) if file.is_none() && error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(Error::invalid(format!(
+            "the configuration file {} cannot be read; name another by --config",
+            path.display()
+        ))
+        .with_source(error)),
+    }
+}
+
+/// `TRIBUTARY_LIMITS_THREADS` is `limits.threads`; `TRIBUTARY_DATA` is short for `TRIBUTARY_STORAGE_DATA`.
+fn environment() -> impl Provider {
+    Env::prefixed(ENV_PREFIX).ignore(&FLAG_VARIABLES).map(|key| {
+        if key == "data" {
+            return "storage.data".into();
+        }
+        Uncased::from_owned(key.as_str().to_ascii_lowercase().replacen('_', ".", 1))
+    })
+}
+
+/// Says which key is wrong, where it stands, and the nearest that would be right.
+fn refusal(error: figment::Error) -> Error {
+    let key = error.path.join(".");
+    let place = error.metadata.as_ref().map_or("the flags", |metadata| {
+        if metadata.name.contains("TOML") { "the configuration file" } else { "the environment" }
+    });
+    let own = match &error.kind {
+        Kind::UnknownField(name, known) => {
+            let (section, leaf) = key.rsplit_once('.').map_or(("", name.as_str()), |(section, leaf)| {
+                (section, if leaf.is_empty() { name.as_str() } else { leaf })
+            });
+            let prefix = if section.is_empty() { String::new() } else { format!("{section}.") };
+            let known: Vec<String> = known.iter().map(|known| format!("{prefix}{known}")).collect();
+            let unknown = Error::unknown(
+                "configuration key",
+                &format!("{prefix}{leaf}"),
+                known.iter().map(String::as_str),
+            );
+            Error::invalid(format!("{unknown}, in {place}"))
+        }
+        Kind::InvalidType(_, expected) | Kind::InvalidValue(_, expected) if !key.is_empty() => {
+            Error::invalid(format!("configuration key {key}, in {place}, must be {expected}"))
+        }
+        _ if key.is_empty() => Error::invalid(format!("{place} cannot be read: {}", error.kind)),
+        _ => Error::invalid(format!("configuration key {key}, in {place}: {}", error.kind)),
+    };
+    own.with_source(error)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn from_toml(text: &str) -> Result<Config> {
+        let figment = Figment::from(Serialized::defaults(Config::default())).merge(Toml::string(text));
+        extract(figment, &Overrides::default())
+    }
+
+    #[test]
+    fn an_empty_file_gives_the_engines_defaults() {
+        let config = from_toml("").unwrap();
+        assert_eq!(config, Config::default());
+        assert_eq!(config.engine_options().query_timeout_ms, EngineOptions::default().query_timeout_ms);
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let figment = Figment::from(Serialized::defaults(Config::default()))
+            .merge(Toml::string("[storage]\ndata = \"s3://lake\"\n[limits]\nthreads = 3\n"));
+        let flags = Overrides { data: Some("memory://".into()), ..Overrides::default() };
+        let config = extract(figment, &flags).unwrap();
+        assert_eq!(config.storage.data, "memory://");
+        assert_eq!(config.limits.threads, 3);
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_the_nearest_known_one() {
+        let error = from_toml("[limits]\ntreads = 2\n").unwrap_err();
+        assert_eq!(error.kind(), crate::ErrorKind::InvalidRequest);
+        assert!(error.message().contains("unknown configuration key limits.treads"), "{error}");
+        assert!(error.message().contains("did you mean limits.threads?"), "{error}");
+        let error = from_toml("[storge]\ndata = \"x\"\n").unwrap_err();
+        assert!(
+            error.message().contains("unknown configuration key storge, did you mean storage?"),
+            "{error}"
+        );
+    }
+
+    #[test]
+    fn a_value_of_the_wrong_type_names_its_key_and_not_its_value() {
+        let error = from_toml("[limits]\nthreads = \"secret\"\n").unwrap_err();
+        assert!(error.message().contains("limits.threads"), "{error}");
+        assert!(!error.message().contains("secret"), "{error}");
+    }
+
+    #[test]
+    fn zero_threads_are_refused() {
+        let error = from_toml("[limits]\nthreads = 0\n").unwrap_err();
+        assert!(error.message().contains("limits.threads must be at least 1"), "{error}");
+    }
+
+    #[test]
+    fn a_missing_file_is_refused_only_where_it_was_named() {
+        assert!(read_file(Some(Path::new("/nonexistent/tributary.toml"))).is_err());
+    }
+}

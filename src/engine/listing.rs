@@ -1,0 +1,85 @@
+//! What there is: stores, tables and queries.
+
+use futures::TryStreamExt;
+
+use super::open::{Engine, check_store};
+use crate::error::Result;
+use crate::query::{ParamSpec, Params};
+
+/// One table as a store sees it.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct TableInfo {
+    pub name: String,
+    pub summary: String,
+    pub grain: String,
+    /// Rows that a query sees: of each key the newest.
+    pub rows: u64,
+    pub files: usize,
+    pub size_bytes: u64,
+    /// `None` where nothing has been landed yet, by any store.
+    pub version: Option<u64>,
+}
+
+/// One named query.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct QueryInfo {
+    pub name: String,
+    pub summary: String,
+    pub grain: String,
+    pub params: Vec<ParamSpec>,
+    /// The table that the nightly batch writes the answer to.
+    pub materialize: Option<String>,
+}
+
+impl Engine {
+    /// The stores that have landed rows, by name.
+    pub async fn stores(&self) -> Result<Vec<String>> {
+        self.inner.lake.stores().await
+    }
+
+    /// Every table, as one store sees it.
+    pub async fn tables(&self, store: &str) -> Result<Vec<TableInfo>> {
+        check_store(store)?;
+        let mut tables = Vec::new();
+        for table in self.inner.lake.tables() {
+            let snapshot = table.snapshot().await?;
+            let files = snapshot.files.iter().filter(|file| file.store == store);
+            let size_bytes = files.clone().map(|file| file.size_bytes).sum();
+            let files = files.count();
+            let spec = &table.spec;
+            tables.push(TableInfo {
+                name: spec.name.clone(),
+                summary: spec.summary.clone(),
+                grain: spec.grain.clone(),
+                rows: if files == 0 { 0 } else { self.row_count(store, &spec.name).await? },
+                files,
+                size_bytes,
+                version: snapshot.version,
+            });
+        }
+        Ok(tables)
+    }
+
+    /// Every named query, by name.
+    pub fn queries(&self) -> Vec<QueryInfo> {
+        let info = |query: &std::sync::Arc<crate::query::NamedQuery>| QueryInfo {
+            name: query.name.clone(),
+            summary: query.header.summary.clone(),
+            grain: query.header.grain.clone(),
+            params: query.header.params.clone(),
+            materialize: query.header.materialize.clone(),
+        };
+        self.inner.registry.iter().map(info).collect()
+    }
+
+    async fn row_count(&self, store: &str, table: &str) -> Result<u64> {
+        let text = format!("select count(*) from \"{table}\"");
+        let batches: Vec<_> = self.sql(store, &text, &Params::new()).await?.stream.try_collect().await?;
+        let counts = batches.iter().flat_map(|batch| {
+            arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(batch.column(0))
+                .values()
+                .to_vec()
+        });
+        Ok(counts.map(i64::cast_unsigned).sum())
+    }
+}

@@ -1,0 +1,13 @@
+//! The engine: builds the rooms in flow order and holds the only shared state. What the server and the
+//! command line can do, an embedding program can do with the same calls.
+
+mod asking;
+mod landing;
+mod listing;
+mod nightly;
+mod open;
+
+pub use asking::CacheStatus;
+pub use listing::{QueryInfo, TableInfo};
+pub use nightly::NightlyReport;
+pub use open::{Engine, EngineOptions};

@@ -1,0 +1,130 @@
+//! The nightly batch: compacts what was landed, then computes the rollups whose inputs have changed.
+
+use arrow::datatypes::{DataType, SchemaRef};
+use futures::TryStreamExt;
+
+use super::open::{Engine, check_store};
+use crate::error::{Error, Result};
+use crate::lake::{
+    BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec,
+    replace_store,
+};
+use crate::query::{self, NamedQuery, Params, Registry, ResultStream};
+use crate::session::{Pins, Sessions};
+
+/// What the nightly batch did for one store.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct NightlyReport {
+    pub store: String,
+    /// Tables whose landed files were merged.
+    pub compacted: Vec<String>,
+    /// Derived tables that were computed anew.
+    pub materialized: Vec<String>,
+}
+
+impl Engine {
+    /// Runs the batch for one store, or for all. What has not changed since the last time is left alone.
+    pub async fn nightly(&self, store: Option<&str>) -> Result<Vec<NightlyReport>> {
+        let stores = match store {
+            Some(store) => {
+                check_store(store)?;
+                vec![store.to_owned()]
+            }
+            None => self.stores().await?,
+        };
+        let mut reports = Vec::with_capacity(stores.len());
+        for store in stores {
+            let compacted = self.inner.lake.compact(&store, &self.inner.sessions.task_context()).await?;
+            let materialized = self.materialize(&store).await?;
+            reports.push(NightlyReport { store, compacted, materialized });
+        }
+        Ok(reports)
+    }
+
+    async fn materialize(&self, store: &str) -> Result<Vec<String>> {
+        let mut materialized = Vec::new();
+        for named in self.inner.registry.iter() {
+            let Some(name) = &named.header.materialize else { continue };
+            if self.materialize_one(store, named, name).await? {
+                materialized.push(name.clone());
+            }
+        }
+        Ok(materialized)
+    }
+
+    async fn materialize_one(&self, store: &str, named: &NamedQuery, name: &str) -> Result<bool> {
+        let table = self.inner.lake.table(name)?;
+        let bound = named.bind(&Params::new(), chrono::Utc::now().date_naive())?;
+        let pins = Pins::newest(&self.inner.lake, bound.tables.iter().map(String::as_str)).await?;
+        let computed_from_us = pins.newest_ingested_us(store);
+        if table.snapshot().await?.data_version(store) == computed_from_us {
+            return Ok(false);
+        }
+        let ResultStream { stream, .. } = self.run(store, bound, &pins).await?;
+        let rows: Vec<_> = stream.try_collect().await?;
+        replace_store(table, store, &rows, computed_from_us).await?;
+        Ok(true)
+    }
+}
+
+/// The tables that the registry's queries are materialised to, with the columns that they return.
+pub(super) async fn derived_tables(sessions: &Sessions, registry: &Registry) -> Result<Vec<TableSpec>> {
+    let session = sessions.session("check", &Pins::default())?;
+    let mut tables = Vec::new();
+    for named in registry.iter() {
+        let Some(table) = &named.header.materialize else { continue };
+        let bound = named.bind(&Params::new(), chrono::Utc::now().date_naive())?;
+        let schema = query::plan(&session, bound).await?.schema();
+        tables.push(derived_table(named, table, &schema)?);
+    }
+    Ok(tables)
+}
+
+fn derived_table(named: &NamedQuery, table: &str, schema: &SchemaRef) -> Result<TableSpec> {
+    let own = [STORE_COLUMN, EXTRAS_COLUMN, INGESTED_AT_COLUMN, BATCH_ID_COLUMN];
+    let columns = schema
+        .fields()
+        .iter()
+        .filter(|field| !own.contains(&field.name().as_str()))
+        .map(|field| {
+            let kind = column_kind(field.data_type()).ok_or_else(|| {
+                Error::invalid(format!(
+                    "query {}: column {} is {}, which a materialised table cannot keep: cast it",
+                    named.name,
+                    field.name(),
+                    field.data_type()
+                ))
+            })?;
+            Ok(ColumnSpec {
+                name: field.name().clone(),
+                kind,
+                required: false,
+                values: Vec::new(),
+                default: None,
+                doc: String::new(),
+            })
+        })
+        .collect::<Result<_>>()?;
+    Ok(TableSpec {
+        name: table.to_owned(),
+        summary: named.header.summary.clone(),
+        grain: named.header.grain.clone(),
+        key: Vec::new(),
+        sort: Vec::new(),
+        month: None,
+        derived: true,
+        columns,
+    })
+}
+
+fn column_kind(data_type: &DataType) -> Option<ColumnKind> {
+    match data_type {
+        DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => Some(ColumnKind::Text),
+        DataType::Timestamp(..) => Some(ColumnKind::Instant),
+        DataType::Date32 => Some(ColumnKind::Date),
+        DataType::Decimal128(..) => Some(ColumnKind::Money),
+        DataType::Int32 | DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Some(ColumnKind::Count),
+        DataType::Float64 => Some(ColumnKind::Ratio),
+        _ => None,
+    }
+}

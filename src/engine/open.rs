@@ -1,0 +1,117 @@
+//! Opening and closing an engine.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use chrono::NaiveDate;
+
+use crate::cache::AnswerCache;
+use crate::error::{Error, Result};
+use crate::lake::{Lake, Storage};
+use crate::query::{BoundQuery, Params, Registry};
+use crate::session::{Limits, Sessions};
+
+/// Choices of query, parameters and day that are kept parsed.
+const REMEMBERED_BINDINGS: u64 = 1_000;
+/// Stores whose time zone is remembered.
+const REMEMBERED_ZONES: u64 = 10_000;
+
+/// Limits and places of one engine; every field has a default.
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// A folder with further `.sql` files, beside the embedded ones.
+    pub queries_folder: Option<PathBuf>,
+    /// Memory that all running queries may hold together, in bytes.
+    pub query_memory_bytes: usize,
+    /// Memory that cached answers may hold, in bytes.
+    pub cache_memory_bytes: u64,
+    /// Threads that one query may use.
+    pub threads: usize,
+    /// The longest time that one query may run, in milliseconds.
+    pub query_timeout_ms: u64,
+    /// The most rows that a named query's answer may have: it is held in memory.
+    pub answer_rows: usize,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        Self {
+            queries_folder: None,
+            query_memory_bytes: 2 << 30,
+            cache_memory_bytes: 256 << 20,
+            threads: std::thread::available_parallelism().map_or(2, usize::from),
+            query_timeout_ms: 60_000,
+            answer_rows: 5_000_000,
+        }
+    }
+}
+
+/// An open lake: lands, asks and keeps it in order. Clones share everything.
+///
+/// ```no_run
+/// # async fn example() -> tributary::Result<()> {
+/// use tributary::{Engine, LandRequest, Params};
+///
+/// let engine = Engine::open("./tributary-data").await?;
+/// let file = std::fs::File::open("orders.csv").expect("an export of orders");
+/// let receipt = engine.land("my-store", "orders", file, LandRequest::default()).await?;
+/// println!("{} rows in version {}", receipt.rows, receipt.version);
+/// let (answer, _) = engine.query("my-store", "attribution/by_channel", &Params::new(), None).await?;
+/// println!("{} rows", answer.row_count());
+/// engine.close().await
+/// # }
+/// ```
+#[derive(Debug, Clone)]
+pub struct Engine {
+    pub(super) inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+pub(super) struct Inner {
+    pub lake: Arc<Lake>,
+    pub sessions: Sessions,
+    pub registry: Registry,
+    pub cache: AnswerCache,
+    /// Named queries with their parameters bound, by name, parameters and day.
+    pub bound: moka::sync::Cache<(String, Params, NaiveDate), Arc<BoundQuery>>,
+    /// Each store's time zone, and the version of `stores` that it was read from.
+    pub zones: moka::future::Cache<String, (i64, chrono_tz::Tz)>,
+    pub options: EngineOptions,
+}
+
+impl Engine {
+    /// Opens the lake at a URL or a local folder, making the folder where there is none.
+    pub async fn open(url: &str) -> Result<Self> {
+        Self::open_with(url, EngineOptions::default()).await
+    }
+
+    pub async fn open_with(url: &str, options: EngineOptions) -> Result<Self> {
+        let registry = Registry::load(options.queries_folder.as_deref())?;
+        let storage = Storage::open(url)?;
+        let limits = Limits { memory_bytes: options.query_memory_bytes, threads: options.threads };
+        // What a rollup's table looks like is what its query returns: planned over the raw tables alone.
+        let raw = Arc::new(Lake::open(storage.clone(), Vec::new())?);
+        let derived = super::nightly::derived_tables(&Sessions::new(raw, limits)?, &registry).await?;
+        let lake = Arc::new(Lake::open(storage, derived)?);
+        let sessions = Sessions::new(lake.clone(), limits)?;
+        let cache = AnswerCache::new(options.cache_memory_bytes);
+        let bound = moka::sync::Cache::new(REMEMBERED_BINDINGS);
+        let zones = moka::future::Cache::new(REMEMBERED_ZONES);
+        Ok(Self { inner: Arc::new(Inner { lake, sessions, registry, cache, bound, zones, options }) })
+    }
+
+    /// Commits what is landing, and refuses what comes after.
+    pub async fn close(&self) -> Result<()> {
+        self.inner.lake.close().await;
+        Ok(())
+    }
+}
+
+/// A store's name is a folder's name, a key's owner and a part of every answer's key.
+pub(super) fn check_store(store: &str) -> Result<()> {
+    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
+    if (1..=64).contains(&store.len()) && store.bytes().all(fits) {
+        return Ok(());
+    }
+    Err(Error::invalid("store: a name has 1 to 64 characters: lowercase letters, digits, - and _"))
+}

@@ -1,0 +1,81 @@
+//! Compaction: the landed files of a store become sorted files whose keys are disjoint.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::execution::TaskContext;
+use futures::StreamExt;
+
+use super::data_file::{DataFile, files_of_store};
+use super::newest::{NewestVersions, read_file, version_columns};
+use super::provider::StoreTable;
+use super::replace::remove;
+use super::table::{Change, LakeTable, Operation};
+use super::write::write_sorted;
+use crate::error::Result;
+
+/// Compacts one store's files of a table; says whether there was anything to do.
+///
+/// What is read is never newer than what is committed against: rows landed meanwhile stay in landed files, and go on
+/// replacing the rows compacted here. Two compactors cannot both win: each commit carries the next number
+/// of one fence, and removes files that the other has removed already.
+pub async fn compact_store(table: &Arc<LakeTable>, store: &str, context: &Arc<TaskContext>) -> Result<bool> {
+    let fence = format!("compact/{store}");
+    let round = table.transaction(&fence).await?.unwrap_or(0) + 1;
+    let snapshot = table.snapshot().await?;
+    let files: Vec<Arc<DataFile>> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
+    if files.iter().all(|file| file.is_compacted()) {
+        return Ok(false);
+    }
+    let newest = table.newest_versions(store, &files).await?;
+    let months = affected_months(table, &files, newest.as_ref()).await?;
+    let mut change = Change { transactions: vec![(fence, round)], ..Change::default() };
+    for (month, part) in by_month(&files) {
+        if !months.contains(&month) {
+            continue;
+        }
+        change.removes.extend(part.iter().map(|file| remove(table, store, file, false)));
+        let rows = StoreTable::try_new(table.clone(), store, part, newest.clone())?.merged_scan()?;
+        let rows = rows.execute(0, context.clone())?;
+        change.adds.extend(write_sorted(table, store, month, rows).await?);
+    }
+    table.commit(change, Operation::Compact).await?;
+    Ok(true)
+}
+
+/// The months that hold landed files, and those that hold a row which a landed row of another month replaces.
+async fn affected_months(
+    table: &LakeTable,
+    files: &[Arc<DataFile>],
+    newest: Option<&Arc<NewestVersions>>,
+) -> Result<BTreeSet<Option<String>>> {
+    let mut months: BTreeSet<Option<String>> =
+        files.iter().filter(|file| !file.is_compacted()).map(|file| file.month.clone()).collect();
+    let Some(newest) = newest else { return Ok(months) };
+    for file in files.iter().filter(|file| file.is_compacted()) {
+        if !months.contains(&file.month) && holds_replaced_row(table, file, newest).await? {
+            months.insert(file.month.clone());
+        }
+    }
+    Ok(months)
+}
+
+async fn holds_replaced_row(table: &LakeTable, file: &DataFile, newest: &NewestVersions) -> Result<bool> {
+    let columns = version_columns(&table.spec);
+    let mut rows = read_file(table, file, Some(&columns)).await?;
+    while let Some(batch) = rows.next().await {
+        let batch = batch?;
+        if newest.current_rows(&table.spec, &batch)?.true_count() < batch.num_rows() {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+fn by_month(files: &[Arc<DataFile>]) -> BTreeMap<Option<String>, Vec<Arc<DataFile>>> {
+    let mut months: BTreeMap<_, Vec<_>> = BTreeMap::new();
+    for file in files {
+        months.entry(file.month.clone()).or_default().push(file.clone());
+    }
+    months
+}

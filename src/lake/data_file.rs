@@ -1,0 +1,154 @@
+//! One Parquet file of a table, as the log describes it: partition, size and column statistics.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{max, max_string, min, min_string};
+use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use chrono::{DateTime, NaiveDate};
+use datafusion::common::ScalarValue;
+use deltalake_core::kernel::LogicalFileView;
+use serde_json::{Map, Value, json};
+
+use super::spec::{BATCH_ID_COLUMN, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec};
+use crate::error::{Error, Result};
+
+/// Longer texts get no minimum or maximum: they would only make the log large.
+const LONGEST_TEXT_STATISTIC: usize = 64;
+
+/// Compacted files begin with this: their keys are disjoint from those of every other compacted file.
+pub const COMPACTED_PREFIX: &str = "base-";
+/// Landed files begin with this: a key of theirs may be in other files too, and then the newest row counts.
+pub const LANDED_PREFIX: &str = "land-";
+
+/// Least and greatest value and number of nulls of one column; `None` where unknown.
+#[derive(Debug, Clone, Default)]
+pub struct ColumnRange {
+    pub min: Option<ScalarValue>,
+    pub max: Option<ScalarValue>,
+    pub null_count: Option<u64>,
+}
+
+#[derive(Debug)]
+pub struct DataFile {
+    /// Relative to the table's folder.
+    pub path: String,
+    pub size_bytes: u64,
+    pub row_count: u64,
+    pub store: String,
+    pub month: Option<String>,
+    pub ranges: HashMap<String, ColumnRange>,
+}
+
+impl DataFile {
+    /// Reads what the log says of a file; a file without statistics or store is not one of ours.
+    pub fn from_log(spec: &TableSpec, view: &LogicalFileView) -> Result<Self> {
+        let path = view.path().into_owned();
+        let broken = || {
+            Error::unavailable(format!("table {}: the log describes a file without statistics", spec.name))
+        };
+        let partitions = view.partition_values_map();
+        let value = |name: &str| partitions.get(name).cloned().flatten();
+        let store = value(STORE_COLUMN).ok_or_else(broken)?;
+        let month = spec.month.as_ref().and_then(|month| value(&month.name));
+        let stats: Value = serde_json::from_str(&view.stats().ok_or_else(broken)?)
+            .map_err(|error| broken().with_source(error))?;
+        let row_count = stats["numRecords"].as_u64().ok_or_else(broken)?;
+        let mut ranges = HashMap::new();
+        for field in spec.file_schema().fields() {
+            let name = field.name();
+            let range = ColumnRange {
+                min: parse_statistic(field.data_type(), &stats["minValues"][name]),
+                max: parse_statistic(field.data_type(), &stats["maxValues"][name]),
+                null_count: stats["nullCount"][name].as_u64(),
+            };
+            ranges.insert(name.clone(), range);
+        }
+        Ok(Self { path, size_bytes: view.size().unsigned_abs(), row_count, store, month, ranges })
+    }
+
+    pub fn is_compacted(&self) -> bool {
+        self.file_name().starts_with(COMPACTED_PREFIX)
+    }
+
+    /// The newest `ingested_at` of the file's rows, in microseconds: unchanged by compaction.
+    pub fn newest_ingested_us(&self) -> i64 {
+        match self.ranges.get(INGESTED_AT_COLUMN).and_then(|range| range.max.as_ref()) {
+            Some(ScalarValue::TimestampMicrosecond(Some(value), _)) => *value,
+            // A file of ours always has it; a foreign one counts as the newest, so that nothing stale is served.
+            _ => i64::MAX,
+        }
+    }
+
+    fn file_name(&self) -> &str {
+        self.path.rsplit('/').next().unwrap_or(&self.path)
+    }
+}
+
+/// The statistics of a file's rows, in the form of the Delta protocol.
+pub fn statistics_json(rows: &RecordBatch) -> String {
+    let (mut mins, mut maxs, mut nulls) = (Map::new(), Map::new(), Map::new());
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        nulls.insert(field.name().clone(), json!(column.null_count()));
+        if [EXTRAS_COLUMN, BATCH_ID_COLUMN].contains(&field.name().as_str()) {
+            continue;
+        }
+        if let Some((least, greatest)) = extremes(column) {
+            mins.insert(field.name().clone(), least);
+            maxs.insert(field.name().clone(), greatest);
+        }
+    }
+    json!({"numRecords": rows.num_rows(), "minValues": mins, "maxValues": maxs, "nullCount": nulls})
+        .to_string()
+}
+
+fn extremes(column: &ArrayRef) -> Option<(Value, Value)> {
+    match column.data_type() {
+        DataType::Utf8 => {
+            let texts = column.as_string::<i32>();
+            let (least, greatest) = (min_string(texts)?, max_string(texts)?);
+            (least.len().max(greatest.len()) <= LONGEST_TEXT_STATISTIC)
+                .then(|| (json!(least), json!(greatest)))
+        }
+        DataType::Int64 => {
+            let counts = column.as_primitive::<Int64Type>();
+            Some((json!(min(counts)?), json!(max(counts)?)))
+        }
+        DataType::Date32 => {
+            let days = column.as_primitive::<Date32Type>();
+            let text = |day: i32| Date32Type::to_naive_date_opt(day).map(|date| json!(date.to_string()));
+            Some((text(min(days)?)?, text(max(days)?)?))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            let instants = column.as_primitive::<TimestampMicrosecondType>();
+            let text = |us: i64| {
+                DateTime::from_timestamp_micros(us)
+                    .map(|at| json!(at.format("%Y-%m-%dT%H:%M:%S%.6fZ").to_string()))
+            };
+            Some((text(min(instants)?)?, text(max(instants)?)?))
+        }
+        _ => None,
+    }
+}
+
+fn parse_statistic(data_type: &DataType, value: &Value) -> Option<ScalarValue> {
+    match data_type {
+        DataType::Utf8 => Some(ScalarValue::Utf8(Some(value.as_str()?.to_owned()))),
+        DataType::Int64 => Some(ScalarValue::Int64(Some(value.as_i64()?))),
+        DataType::Date32 => {
+            let date: NaiveDate = value.as_str()?.parse().ok()?;
+            Some(ScalarValue::Date32(Some(Date32Type::from_naive_date(date))))
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            let at = DateTime::parse_from_rfc3339(value.as_str()?).ok()?;
+            Some(ScalarValue::TimestampMicrosecond(Some(at.timestamp_micros()), zone.clone()))
+        }
+        _ => None,
+    }
+}
+
+/// Files of one store, in a fixed order: by month, then by path.
+pub fn files_of_store<'a>(files: &'a [Arc<DataFile>], store: &str) -> Vec<&'a Arc<DataFile>> {
+    files.iter().filter(|file| file.store == store).collect()
+}

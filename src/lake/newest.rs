@@ -1,0 +1,248 @@
+//! Which version of a key is the newest.
+//!
+//! A file is either compacted, and then shares no key with another compacted file of its store, or landed,
+//! and then its keys may be anywhere. So the newest version of every landed key is held in memory, and a row of any
+//! file is dropped where that map knows a newer one. A corrected date or customer moves a row to another
+//! month or another place in the order: a look-up by key does not care, and predicates may run below it.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use async_trait::async_trait;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PhysicalExpr, PlanProperties};
+use futures::{StreamExt, TryStreamExt};
+use parquet::arrow::ProjectionMask;
+#[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
+use parquet::arrow::async_reader::ParquetObjectReader;
+use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+
+use super::data_file::DataFile;
+use super::spec::{BATCH_ID_COLUMN, INGESTED_AT_COLUMN, TableSpec};
+use super::table::LakeTable;
+use super::write::key_rows;
+use crate::error::{Error, Result};
+
+/// When a row was landed, and by which batch where two landed in the same microsecond.
+type RowVersion = (i64, u64);
+
+/// The newest version of every key of some landed files.
+#[derive(Debug, Clone, Default)]
+pub struct NewestVersions {
+    files: HashSet<String>,
+    versions: HashMap<Box<[u8]>, RowVersion>,
+}
+
+impl NewestVersions {
+    /// Brings the map up to these landed files: adds what is new, or starts again where a file has gone.
+    pub async fn update(known: Arc<Self>, table: &LakeTable, landed: &[Arc<DataFile>]) -> Result<Arc<Self>> {
+        let wanted: HashSet<&str> = landed.iter().map(|file| file.path.as_str()).collect();
+        if known.files.len() == wanted.len() && known.files.iter().all(|path| wanted.contains(path.as_str()))
+        {
+            return Ok(known);
+        }
+        let is_subset = known.files.iter().all(|path| wanted.contains(path.as_str()));
+        let mut newest = if is_subset { Arc::unwrap_or_clone(known) } else { Self::default() };
+        for file in landed {
+            if newest.files.insert(file.path.clone()) {
+                newest.add_file(table, file).await?;
+            }
+        }
+        Ok(Arc::new(newest))
+    }
+
+    async fn add_file(&mut self, table: &LakeTable, file: &DataFile) -> Result<()> {
+        let mut columns = version_columns(&table.spec);
+        columns.dedup();
+        let mut rows = read_file(table, file, Some(&columns)).await?;
+        while let Some(batch) = rows.next().await {
+            let batch = batch?;
+            let keys = key_rows(&table.spec, &batch)?;
+            for (key, version) in keys.iter().zip(row_versions(&batch)?) {
+                let newest = self.versions.entry(key.data().into()).or_insert(version);
+                *newest = version.max(*newest);
+            }
+        }
+        Ok(())
+    }
+
+    /// Marks the rows that no newer version of their key replaces.
+    pub fn current_rows(&self, spec: &TableSpec, batch: &RecordBatch) -> Result<BooleanArray> {
+        let keys = key_rows(spec, batch)?;
+        let versions = row_versions(batch)?;
+        Ok(keys
+            .iter()
+            .zip(versions)
+            .map(|(key, version)| Some(self.versions.get(key.data()).is_none_or(|newest| version >= *newest)))
+            .collect())
+    }
+}
+
+/// The columns that say which row of a key is the newest.
+pub fn version_columns(spec: &TableSpec) -> Vec<String> {
+    let mut columns = spec.key.clone();
+    columns.extend([INGESTED_AT_COLUMN.to_owned(), BATCH_ID_COLUMN.to_owned()]);
+    columns
+}
+
+/// Streams the rows of one file, all its columns or some.
+pub async fn read_file(
+    table: &LakeTable,
+    file: &DataFile,
+    columns: Option<&[String]>,
+) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch>>> {
+    let name = table.spec.name.clone();
+    let failed = move |error| {
+        Error::unavailable(format!("table {name}: a data file could not be read; run `tributary doctor`"))
+            .with_source(error)
+    };
+    #[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
+    let reader = ParquetObjectReader::new(table.storage.store.clone(), table.file_path(file)?)
+        .with_file_size(file.size_bytes);
+    let mut builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(&failed)?;
+    if let Some(columns) = columns {
+        let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
+        builder = builder.with_projection(mask);
+    }
+    let stream = builder.with_batch_size(8192).build().map_err(&failed)?;
+    Ok(stream.map_err(failed).boxed())
+}
+
+fn row_versions(batch: &RecordBatch) -> Result<Vec<RowVersion>> {
+    let missing = || Error::internal("rows without their landing");
+    let at = batch
+        .column_by_name(INGESTED_AT_COLUMN)
+        .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
+        .ok_or_else(missing)?;
+    let ids = batch
+        .column_by_name(BATCH_ID_COLUMN)
+        .and_then(|column| column.as_string_opt::<i32>())
+        .ok_or_else(missing)?;
+    let mut previous: Option<(&str, u64)> = None;
+    let versions = at.values().iter().enumerate().map(|(row, us)| {
+        let id = ids.value(row);
+        let tie_break = match previous {
+            Some((text, hash)) if text == id => hash,
+            _ => {
+                // Fixed keys: the same for every process that reads the lake.
+                let mut hasher = DefaultHasher::new();
+                id.hash(&mut hasher);
+                hasher.finish()
+            }
+        };
+        previous = Some((id, tie_break));
+        (*us, tie_break)
+    });
+    Ok(versions.collect())
+}
+
+/// Drops the rows that a newer version replaces, then the columns that only served to find them.
+#[derive(Debug)]
+pub struct NewestExec {
+    input: Arc<dyn ExecutionPlan>,
+    spec: Arc<TableSpec>,
+    versions: Arc<NewestVersions>,
+    /// The columns wanted by the query, as indexes of the input's.
+    projection: Vec<usize>,
+    properties: Arc<PlanProperties>,
+}
+
+impl NewestExec {
+    pub fn try_new(
+        input: Arc<dyn ExecutionPlan>,
+        spec: Arc<TableSpec>,
+        versions: Arc<NewestVersions>,
+        projection: Vec<usize>,
+    ) -> DataFusionResult<Self> {
+        let schema: SchemaRef = Arc::new(input.schema().project(&projection)?);
+        let mapping = datafusion::physical_expr::projection::ProjectionMapping::from_indices(
+            &projection,
+            &input.schema(),
+        )?;
+        let equivalences = input.properties().equivalence_properties().project(&mapping, schema);
+        let properties = PlanProperties::new(
+            equivalences,
+            datafusion::physical_plan::Partitioning::UnknownPartitioning(
+                input.properties().partitioning.partition_count(),
+            ),
+            input.properties().emission_type,
+            input.properties().boundedness,
+        );
+        Ok(Self { input, spec, versions, projection, properties: Arc::new(properties) })
+    }
+}
+
+impl DisplayAs for NewestExec {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NewestExec: table={}, landed_keys={}", self.spec.name, self.versions.versions.len())
+    }
+}
+
+#[async_trait]
+impl ExecutionPlan for NewestExec {
+    fn name(&self) -> &'static str {
+        "NewestExec"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn benefits_from_input_partitioning(&self) -> Vec<bool> {
+        vec![false]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(
+            &Arc<dyn PhysicalExpr>,
+        ) -> DataFusionResult<datafusion::common::tree_node::TreeNodeRecursion>,
+    ) -> DataFusionResult<datafusion::common::tree_node::TreeNodeRecursion> {
+        Ok(datafusion::common::tree_node::TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let [input] = <[_; 1]>::try_from(children)
+            .map_err(|_| datafusion::error::DataFusionError::Internal("NewestExec has one input".into()))?;
+        let plan = Self::try_new(input, self.spec.clone(), self.versions.clone(), self.projection.clone())?;
+        Ok(Arc::new(plan))
+    }
+
+    fn execute(
+        &self,
+        partition: usize,
+        context: Arc<TaskContext>,
+    ) -> DataFusionResult<SendableRecordBatchStream> {
+        let input = self.input.execute(partition, context)?;
+        let (spec, versions, projection) =
+            (self.spec.clone(), self.versions.clone(), self.projection.clone());
+        let rows = input.map(move |batch| {
+            let batch = batch?;
+            let current = versions.current_rows(&spec, &batch)?;
+            let projected = batch.project(&projection)?;
+            if current.true_count() == current.len() {
+                return Ok(projected);
+            }
+            Ok(filter_record_batch(&projected, &current)?)
+        });
+        Ok(Box::pin(RecordBatchStreamAdapter::new(self.schema(), rows)))
+    }
+}

@@ -1,0 +1,87 @@
+//! Replacement: a derived table's rows of one store give way to newly computed ones, in one commit.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::cast;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::{StreamExt, stream};
+
+use super::data_file::{DataFile, files_of_store};
+use super::spec::TableSpec;
+use super::table::{Change, LakeTable, Operation};
+use super::write::{partition_values, write_sorted};
+use crate::error::{Error, Result};
+
+/// Writes the computed rows; `computed_from_us` is the newest landing among the rows that they were
+/// computed from, and becomes the table's own data version: equal inputs, equal version.
+pub async fn replace_store(
+    table: &Arc<LakeTable>,
+    store: &str,
+    rows: &[RecordBatch],
+    computed_from_us: i64,
+) -> Result<()> {
+    let fence = format!("replace/{store}");
+    let round = table.transaction(&fence).await?.unwrap_or(0) + 1;
+    let snapshot = table.snapshot().await?;
+    let removes =
+        files_of_store(&snapshot.files, store).into_iter().map(|file| remove(table, store, file, true));
+    let mut change =
+        Change { removes: removes.collect(), transactions: vec![(fence, round)], ..Change::default() };
+    let stamped: Vec<_> = rows.iter().map(|rows| stamp(&table.spec, rows, computed_from_us)).collect();
+    let rows = RecordBatchStreamAdapter::new(
+        table.spec.file_schema(),
+        stream::iter(stamped).map(|rows| rows.map_err(Into::into)),
+    );
+    change.adds = write_sorted(table, store, None, Box::pin(rows)).await?;
+    for add in &mut change.adds {
+        add.data_change = true;
+    }
+    if change.adds.is_empty() && change.removes.is_empty() {
+        return Ok(());
+    }
+    table.commit(change, Operation::Replace).await.map(drop)
+}
+
+/// Takes a file out of the table; readers of older versions still find it until it is vacuumed.
+pub fn remove(
+    table: &LakeTable,
+    store: &str,
+    file: &DataFile,
+    data_change: bool,
+) -> deltalake_core::kernel::Remove {
+    deltalake_core::kernel::Remove {
+        path: file.path.clone(),
+        data_change,
+        deletion_timestamp: Some(chrono::Utc::now().timestamp_millis()),
+        extended_file_metadata: Some(true),
+        partition_values: Some(partition_values(&table.spec, store, file.month.clone())),
+        size: i64::try_from(file.size_bytes).ok(),
+        ..Default::default()
+    }
+}
+
+/// Casts computed columns to the table's own types, and adds when and by what they were made.
+fn stamp(spec: &TableSpec, rows: &RecordBatch, at_us: i64) -> Result<RecordBatch> {
+    let misfit = |error| {
+        Error::internal(format!("computed rows of {} do not fit its schema", spec.name)).with_source(error)
+    };
+    let schema = spec.file_schema();
+    let columns = schema
+        .fields()
+        .iter()
+        .map(|field| -> Result<ArrayRef> {
+            if let Some(column) = rows.column_by_name(field.name()) {
+                return cast(column, field.data_type()).map_err(misfit);
+            }
+            Ok(match field.name().as_str() {
+                super::spec::INGESTED_AT_COLUMN => Arc::new(
+                    TimestampMicrosecondArray::from(vec![at_us; rows.num_rows()]).with_timezone("UTC"),
+                ),
+                super::spec::BATCH_ID_COLUMN => Arc::new(StringArray::from(vec!["nightly"; rows.num_rows()])),
+                _ => arrow::array::new_null_array(field.data_type(), rows.num_rows()),
+            })
+        })
+        .collect::<Result<Vec<_>>>()?;
+    RecordBatch::try_new(schema, columns).map_err(misfit)
+}

@@ -1,0 +1,104 @@
+//! Where a lake is kept: a local folder, memory, or a bucket, by URL.
+
+use std::sync::Arc;
+
+use datafusion::execution::object_store::ObjectStoreUrl;
+use object_store::ObjectStore;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use url::Url;
+
+use super::durable_local::DurableLocal;
+use crate::error::{Error, Result};
+
+/// An object store, and the folder in it that holds the lake.
+#[derive(Debug, Clone)]
+pub struct Storage {
+    pub store: Arc<dyn ObjectStore>,
+    /// The lake's own URL, with a slash at the end.
+    pub url: Url,
+}
+
+impl Storage {
+    /// Opens `memory:`, a local folder (with or without `file://`), or `s3://`, `gs://` and `az://` buckets,
+    /// whose credentials come from the providers' own environment variables.
+    pub fn open(location: &str) -> Result<Self> {
+        if location == "memory:" || location == "memory://" {
+            let url = Url::parse("memory:///lake/")
+                .map_err(|error| Error::internal("memory url").with_source(error))?;
+            return Ok(Self { store: Arc::new(InMemory::new()), url });
+        }
+        match Url::parse(location) {
+            Ok(url) if url.scheme().len() > 1 => Self::open_url(url),
+            _ => Self::open_folder(std::path::Path::new(location)),
+        }
+    }
+
+    fn open_url(mut url: Url) -> Result<Self> {
+        if !url.path().ends_with('/') {
+            url.set_path(&format!("{}/", url.path()));
+        }
+        match url.scheme() {
+            "file" => {
+                let folder = url.to_file_path().map_err(|()| {
+                    Error::invalid(
+                        "data URL: file:// needs an absolute folder, such as file:///var/lib/tributary",
+                    )
+                })?;
+                Self::open_folder(&folder)
+            }
+            "s3" | "s3a" | "gs" | "az" | "abfs" | "abfss" => {
+                let (store, _) = object_store::parse_url_opts(&url, bucket_options()).map_err(|error| {
+                    Error::invalid(format!("data URL: {} storage could not be opened", url.scheme()))
+                        .with_source(error)
+                })?;
+                Ok(Self { store: Arc::from(store), url })
+            }
+            scheme => Err(Error::invalid(format!(
+                "data URL: unknown scheme {scheme} (known: a local folder, file, memory, s3, gs, az)"
+            ))),
+        }
+    }
+
+    fn open_folder(folder: &std::path::Path) -> Result<Self> {
+        let unusable = |error: std::io::Error| {
+            Error::unavailable("the data folder cannot be opened or made").with_source(error)
+        };
+        std::fs::create_dir_all(folder).map_err(unusable)?;
+        let folder = folder.canonicalize().map_err(unusable)?;
+        let url = Url::from_directory_path(&folder)
+            .map_err(|()| Error::invalid("the data folder's name cannot be written as a URL"))?;
+        Ok(Self { store: Arc::new(DurableLocal::new()), url })
+    }
+
+    /// The URL of one table.
+    pub fn table_url(&self, table: &str) -> Result<Url> {
+        self.url
+            .join(&format!("{table}/"))
+            .map_err(|error| Error::internal(format!("url of table {table}")).with_source(error))
+    }
+
+    /// The path of one table inside the store.
+    pub fn table_path(&self, table: &str) -> Result<Path> {
+        let url = self.table_url(table)?;
+        Path::from_url_path(url.path())
+            .map_err(|error| Error::internal(format!("path of table {table}")).with_source(error))
+    }
+
+    /// The name under which DataFusion finds the store.
+    pub fn datafusion_url(&self) -> Result<ObjectStoreUrl> {
+        Ok(ObjectStoreUrl::parse("tributary://lake")?)
+    }
+}
+
+/// What the providers' own variables say (`AWS_*`, `GOOGLE_*`, `AZURE_*`): object_store knows their names.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the providers' variables are object_store's to read, not ours"
+)]
+fn bucket_options() -> impl Iterator<Item = (String, String)> {
+    const PROVIDERS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
+    std::env::vars()
+        .filter(|(name, _)| PROVIDERS.iter().any(|prefix| name.starts_with(prefix)))
+        .map(|(name, value)| (name.to_ascii_lowercase(), value))
+}

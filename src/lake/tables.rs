@@ -1,0 +1,91 @@
+//! The lake: every raw table of the specs, and every rollup, under one URL.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use datafusion::execution::TaskContext;
+
+use super::compact::compact_store;
+use super::landing::Landing;
+use super::spec::{TableSpec, tables};
+use super::storage::Storage;
+use super::table::LakeTable;
+use crate::error::{Error, Result};
+
+/// One table and its writer.
+#[derive(Debug)]
+struct Entry {
+    table: Arc<LakeTable>,
+    landing: Landing,
+}
+
+#[derive(Debug)]
+pub struct Lake {
+    pub storage: Storage,
+    entries: BTreeMap<String, Entry>,
+}
+
+impl Lake {
+    /// Opens the raw tables and the given derived ones; none is made before something is landed in it.
+    pub fn open(storage: Storage, derived: Vec<TableSpec>) -> Result<Self> {
+        let raw = tables()?.values().cloned();
+        let mut entries = BTreeMap::new();
+        for spec in raw.chain(derived.into_iter().map(Arc::new)) {
+            let name = spec.name.clone();
+            let table = Arc::new(LakeTable::new(spec, storage.clone())?);
+            let landing = Landing::start(table.clone());
+            if entries.insert(name.clone(), Entry { table, landing }).is_some() {
+                return Err(Error::invalid(format!("table {name}: there are two of this name")));
+            }
+        }
+        Ok(Self { storage, entries })
+    }
+
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.entries.keys().map(String::as_str)
+    }
+
+    pub fn tables(&self) -> impl Iterator<Item = &Arc<LakeTable>> {
+        self.entries.values().map(|entry| &entry.table)
+    }
+
+    pub fn table(&self, name: &str) -> Result<&Arc<LakeTable>> {
+        Ok(&self.entry(name)?.table)
+    }
+
+    pub fn landing(&self, name: &str) -> Result<&Landing> {
+        Ok(&self.entry(name)?.landing)
+    }
+
+    /// The stores that have rows in any table.
+    pub async fn stores(&self) -> Result<Vec<String>> {
+        let mut stores = BTreeSet::new();
+        for table in self.tables() {
+            let snapshot = table.snapshot().await?;
+            stores.extend(snapshot.files.iter().map(|file| file.store.clone()));
+        }
+        Ok(stores.into_iter().collect())
+    }
+
+    /// Compacts every table of a store; returns the names of those that had landed files.
+    pub async fn compact(&self, store: &str, context: &Arc<TaskContext>) -> Result<Vec<String>> {
+        let mut compacted = Vec::new();
+        for (name, entry) in &self.entries {
+            if compact_store(&entry.table, store, context).await? {
+                compacted.push(name.clone());
+            }
+        }
+        Ok(compacted)
+    }
+
+    /// Commits what is waiting, and refuses what comes after.
+    pub async fn close(&self) {
+        for entry in self.entries.values() {
+            entry.landing.close().await;
+        }
+    }
+
+    fn entry(&self, name: &str) -> Result<&Entry> {
+        self.entries.get(name).ok_or_else(|| Error::unknown("table", name, self.names()))
+    }
+}

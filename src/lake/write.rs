@@ -1,0 +1,290 @@
+//! Record batches become data files: newest version of a key kept, sorted, one file a partition.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
+use arrow::row::{RowConverter, SortField};
+use chrono::{DateTime, Datelike};
+use datafusion::execution::SendableRecordBatchStream;
+use deltalake_core::kernel::Add;
+use futures::StreamExt;
+use object_store::ObjectStoreExt;
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::metadata::SortingColumn;
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use parquet::schema::types::ColumnPath;
+
+use super::data_file::{COMPACTED_PREFIX, statistics_json};
+use super::spec::{ColumnKind, STORE_COLUMN, TableSpec};
+use super::table::LakeTable;
+use crate::error::{Error, Result};
+
+/// Rows of a row group: small enough that a customer range or a day prunes, large enough to decode fast.
+const ROWS_PER_ROW_GROUP: usize = 256 * 1024;
+
+/// Rows of a compacted file: a few hundred megabytes in memory while it is written.
+const ROWS_PER_COMPACTED_FILE: usize = 4 * 1024 * 1024;
+
+/// Writes the rows of one store as new data files. Nobody sees them before a commit adds them.
+///
+/// `prefix` says whether the files are landed or compacted. Of rows with one key, the last is kept.
+pub async fn write_files(
+    table: &LakeTable,
+    store: &str,
+    batches: Vec<RecordBatch>,
+    prefix: &'static str,
+    data_change: bool,
+) -> Result<Vec<Add>> {
+    let spec = table.spec.clone();
+    let encoded = tokio::task::spawn_blocking(move || encode_partitions(&spec, &batches))
+        .await
+        .map_err(|error| Error::internal("writing data files").with_source(error))??;
+    let mut adds = Vec::with_capacity(encoded.len());
+    for file in encoded {
+        adds.push(put_file(table, store, file, prefix, data_change).await?);
+    }
+    Ok(adds)
+}
+
+/// Streams sorted rows of one partition into files of a fair size, for compaction.
+pub async fn write_sorted(
+    table: &LakeTable,
+    store: &str,
+    month: Option<String>,
+    mut rows: SendableRecordBatchStream,
+) -> Result<Vec<Add>> {
+    let mut adds = Vec::new();
+    let mut pending = Vec::new();
+    let mut pending_rows = 0;
+    loop {
+        let batch = rows.next().await.transpose()?;
+        let is_last = batch.is_none();
+        if let Some(batch) = batch {
+            pending_rows += batch.num_rows();
+            pending.push(batch);
+        }
+        if pending_rows > 0 && (is_last || pending_rows >= ROWS_PER_COMPACTED_FILE) {
+            let (spec, month) = (table.spec.clone(), month.clone());
+            let batches = std::mem::take(&mut pending);
+            pending_rows = 0;
+            let file = tokio::task::spawn_blocking(move || encode_sorted(&spec, month, &batches))
+                .await
+                .map_err(|error| Error::internal("writing data files").with_source(error))??;
+            adds.push(put_file(table, store, file, COMPACTED_PREFIX, false).await?);
+        }
+        if is_last {
+            return Ok(adds);
+        }
+    }
+}
+
+fn encode_sorted(spec: &TableSpec, month: Option<String>, batches: &[RecordBatch]) -> Result<EncodedFile> {
+    let rows = concat_batches(&spec.file_schema(), batches)
+        .map_err(|error| Error::internal(format!("merging rows of {}", spec.name)).with_source(error))?;
+    Ok(EncodedFile { month, statistics: statistics_json(&rows), bytes: encode_parquet(spec, &rows)? })
+}
+
+async fn put_file(
+    table: &LakeTable,
+    store: &str,
+    file: EncodedFile,
+    prefix: &str,
+    data_change: bool,
+) -> Result<Add> {
+    let folder = partition_folder(&table.spec, store, file.month.as_deref());
+    let path = format!("{folder}/{prefix}{}.parquet", uuid::Uuid::now_v7());
+    let size = file.bytes.len() as i64;
+    table
+        .storage
+        .store
+        .put(&table.path_of(&path)?, file.bytes.into())
+        .await
+        .map_err(|error| Error::unavailable("a data file could not be written").with_source(error))?;
+    Ok(Add {
+        path,
+        partition_values: partition_values(&table.spec, store, file.month),
+        size,
+        modification_time: chrono::Utc::now().timestamp_millis(),
+        data_change,
+        stats: Some(file.statistics),
+        tags: None,
+        deletion_vector: None,
+        base_row_id: None,
+        default_row_commit_version: None,
+        clustering_provider: None,
+    })
+}
+
+/// One partition's rows as Parquet.
+struct EncodedFile {
+    month: Option<String>,
+    bytes: Vec<u8>,
+    statistics: String,
+}
+
+fn encode_partitions(spec: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<EncodedFile>> {
+    let failed = |error| Error::internal(format!("sorting rows of {}", spec.name)).with_source(error);
+    let rows = concat_batches(&spec.file_schema(), batches).map_err(failed)?;
+    if rows.num_rows() == 0 {
+        return Ok(Vec::new());
+    }
+    let kept = last_of_each_key(spec, &rows)?;
+    let rows =
+        if kept.len() == rows.num_rows() { rows } else { take_record_batch(&rows, &kept).map_err(failed)? };
+    let sorted = take_record_batch(&rows, &sort_indices(spec, &rows)?).map_err(failed)?;
+    drop(rows);
+    split_by_month(spec, &sorted)?
+        .into_iter()
+        .map(|(month, rows)| {
+            let statistics = statistics_json(&rows);
+            Ok(EncodedFile { month, bytes: encode_parquet(spec, &rows)?, statistics })
+        })
+        .collect()
+}
+
+/// The last row of every key, in the order of arrival.
+fn last_of_each_key(spec: &TableSpec, rows: &RecordBatch) -> Result<UInt32Array> {
+    let keys = key_rows(spec, rows)?;
+    let mut last: HashMap<&[u8], u32> = HashMap::with_capacity(rows.num_rows());
+    for (index, key) in keys.iter().enumerate() {
+        last.insert(key.data(), index as u32);
+    }
+    let mut kept: Vec<u32> = last.into_values().collect();
+    kept.sort_unstable();
+    Ok(kept.into())
+}
+
+/// The key of every row, as comparable bytes. A table without further key columns has one row a store.
+pub fn key_rows(spec: &TableSpec, rows: &RecordBatch) -> Result<arrow::row::Rows> {
+    let failed = |error| Error::internal(format!("reading keys of {}", spec.name)).with_source(error);
+    let columns: Vec<ArrayRef> = if spec.key.is_empty() {
+        vec![Arc::new(arrow::array::BooleanArray::from(vec![true; rows.num_rows()]))]
+    } else {
+        spec.key.iter().map(|name| column(rows, name).cloned()).collect::<Result<_>>()?
+    };
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let converter = RowConverter::new(fields).map_err(failed)?;
+    converter.convert_columns(&columns).map_err(failed)
+}
+
+fn sort_indices(spec: &TableSpec, rows: &RecordBatch) -> Result<UInt32Array> {
+    let mut names: Vec<&String> = spec.month.iter().map(|month| &month.of).collect();
+    // The month first, so that a partition's rows lie together; its instants are then sorted within a month only
+    // where the table's own order says so.
+    names.extend(&spec.sort);
+    let mut columns = Vec::with_capacity(names.len());
+    if let Some(month) = &spec.month {
+        let numbers = month_numbers(spec, column(rows, &month.of)?)?;
+        columns.push(SortColumn { values: Arc::new(numbers) as ArrayRef, options: None });
+    }
+    for name in &spec.sort {
+        columns.push(SortColumn { values: column(rows, name)?.clone(), options: None });
+    }
+    if columns.is_empty() {
+        return Ok((0..rows.num_rows() as u32).collect::<Vec<_>>().into());
+    }
+    lexsort_to_indices(&columns, None)
+        .map_err(|error| Error::internal(format!("sorting rows of {}", spec.name)).with_source(error))
+}
+
+/// Months since the year 0 of an instant's or a date's column.
+fn month_numbers(spec: &TableSpec, values: &ArrayRef) -> Result<arrow::array::Int32Array> {
+    let month_of = |date: Option<chrono::NaiveDate>| {
+        date.map(|date| date.year() * 12 + date.month0() as i32)
+            .ok_or_else(|| Error::invalid(format!("table {}: a date is out of range", spec.name)))
+    };
+    if let Some(days) = values.as_primitive_opt::<Date32Type>() {
+        return days
+            .values()
+            .iter()
+            .map(|day| month_of(Date32Type::to_naive_date_opt(*day)))
+            .collect::<Result<Vec<_>>>()
+            .map(Into::into);
+    }
+    let instants = values.as_primitive_opt::<TimestampMicrosecondType>().ok_or_else(|| {
+        Error::internal(format!("table {}: month of neither an instant nor a date", spec.name))
+    })?;
+    instants
+        .values()
+        .iter()
+        .map(|us| month_of(DateTime::from_timestamp_micros(*us).map(|at| at.date_naive())))
+        .collect::<Result<Vec<_>>>()
+        .map(Into::into)
+}
+
+fn split_by_month(spec: &TableSpec, sorted: &RecordBatch) -> Result<Vec<(Option<String>, RecordBatch)>> {
+    let Some(month) = &spec.month else {
+        return Ok(vec![(None, sorted.clone())]);
+    };
+    let numbers = month_numbers(spec, column(sorted, &month.of)?)?;
+    let numbers = numbers.values();
+    let mut parts = Vec::new();
+    let mut start = 0;
+    while start < numbers.len() {
+        let number = numbers[start];
+        let end = start + numbers[start..].partition_point(|other| *other == number);
+        let name = format!("{:04}-{:02}", number.div_euclid(12), number.rem_euclid(12) + 1);
+        parts.push((Some(name), sorted.slice(start, end - start)));
+        start = end;
+    }
+    Ok(parts)
+}
+
+fn encode_parquet(spec: &TableSpec, rows: &RecordBatch) -> Result<Vec<u8>> {
+    let failed = |error| Error::internal(format!("encoding rows of {}", spec.name)).with_source(error);
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), rows.schema(), Some(writer_properties(spec)?)).map_err(failed)?;
+    writer.write(rows).map_err(failed)?;
+    writer.into_inner().map_err(failed)
+}
+
+fn writer_properties(spec: &TableSpec) -> Result<WriterProperties> {
+    let level = ZstdLevel::try_new(3).map_err(|error| Error::internal("zstd level").with_source(error))?;
+    let schema = spec.file_schema();
+    let sorting = spec
+        .sort
+        .iter()
+        .filter_map(|name| schema.index_of(name).ok())
+        .map(|index| SortingColumn { column_idx: index as i32, descending: false, nulls_first: true })
+        .collect();
+    let mut properties = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(level))
+        .set_max_row_group_row_count(Some(ROWS_PER_ROW_GROUP))
+        .set_statistics_enabled(EnabledStatistics::Page)
+        .set_sorting_columns(Some(sorting));
+    // A one-column text key never repeats: a dictionary would only be built to be given up.
+    if let [key] = spec.key.as_slice()
+        && spec.column(key).is_some_and(|column| column.kind == ColumnKind::Text)
+    {
+        properties = properties.set_column_dictionary_enabled(ColumnPath::from(key.as_str()), false);
+    }
+    Ok(properties.build())
+}
+
+fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+    rows.column_by_name(name).ok_or_else(|| Error::internal(format!("rows without column {name}")))
+}
+
+pub fn partition_values(
+    spec: &TableSpec,
+    store: &str,
+    month: Option<String>,
+) -> HashMap<String, Option<String>> {
+    let mut values = HashMap::from([(STORE_COLUMN.to_owned(), Some(store.to_owned()))]);
+    if let Some(partition) = &spec.month {
+        values.insert(partition.name.clone(), month);
+    }
+    values
+}
+
+fn partition_folder(spec: &TableSpec, store: &str, month: Option<&str>) -> String {
+    let mut folder = format!("{STORE_COLUMN}={store}");
+    if let (Some(partition), Some(month)) = (&spec.month, month) {
+        folder = format!("{folder}/{}={month}", partition.name);
+    }
+    folder
+}

@@ -1,0 +1,111 @@
+//! The bytes of a body, unpacked; and what its read errors mean.
+
+use std::fs::File;
+use std::io::{self, BufReader, Cursor, Read, Seek};
+
+use crate::error::{Error, ErrorKind, Result};
+
+/// The most that a Parquet or Arrow body may take on disk while it is read.
+const MAX_SPOOL_BYTES: u64 = 64 << 30;
+/// Long enough for every magic number behind a byte order mark and some blanks.
+const HEAD_BYTES: usize = 64;
+
+pub(super) type Bytes = Box<dyn Read + Send>;
+
+/// An unpacked body and its first bytes, which are read again from `bytes`.
+pub(super) struct Body {
+    pub(super) head: Vec<u8>,
+    pub(super) bytes: Bytes,
+}
+
+/// Unpacks gzip and zstd, by their magic numbers; refuses a body without bytes.
+pub(super) fn open(body: Bytes) -> Result<Body> {
+    let plain = Tagged { inner: body, message: "the body could not be read to its end" };
+    let packed = peek(Box::new(plain))?;
+    let body = if packed.head.starts_with(&[0x1f, 0x8b]) {
+        let decoder = flate2::read::MultiGzDecoder::new(BufReader::new(packed.bytes));
+        let message = "the body is not whole gzip: it is damaged or cut off";
+        peek(Box::new(Tagged { inner: decoder, message }))?
+    } else if packed.head.starts_with(&[0x28, 0xb5, 0x2f, 0xfd]) {
+        let decoder = zstd::stream::read::Decoder::new(packed.bytes).map_err(read_error)?;
+        let message = "the body is not whole zstd: it is damaged or cut off";
+        peek(Box::new(Tagged { inner: decoder, message }))?
+    } else {
+        packed
+    };
+    if body.head.is_empty() {
+        return Err(empty());
+    }
+    if body.head.starts_with(&[0xff, 0xfe]) || body.head.starts_with(&[0xfe, 0xff]) {
+        return Err(Error::invalid("the body is UTF-16: send UTF-8"));
+    }
+    Ok(body)
+}
+
+pub(super) fn empty() -> Error {
+    Error::invalid("the body is empty: send rows as CSV, NDJSON, Parquet or Arrow IPC")
+}
+
+/// Copies the body to a file without a name, for formats that are read from their end.
+pub(super) fn spool(bytes: Bytes) -> Result<File> {
+    let failed =
+        |error: io::Error| Error::unavailable("the body could not be kept for reading").with_source(error);
+    let mut file = tempfile::tempfile().map_err(failed)?;
+    let mut limited = BufReader::with_capacity(1 << 20, bytes.take(MAX_SPOOL_BYTES + 1));
+    let mut copied = 0;
+    loop {
+        let chunk = io::BufRead::fill_buf(&mut limited).map_err(read_error)?;
+        if chunk.is_empty() {
+            break;
+        }
+        io::Write::write_all(&mut file, chunk).map_err(failed)?;
+        let len = chunk.len();
+        copied += len as u64;
+        io::BufRead::consume(&mut limited, len);
+    }
+    if copied > MAX_SPOOL_BYTES {
+        return Err(Error::limit("the body is larger than 64 GiB: send it in parts"));
+    }
+    file.rewind().map_err(failed)?;
+    Ok(file)
+}
+
+/// An error of this crate that travelled inside an I/O error comes out as it was.
+pub(super) fn read_error(error: io::Error) -> Error {
+    if is_own(&error) {
+        if let Ok(own) = error.downcast::<Error>() {
+            return own;
+        }
+        return Error::invalid("the body could not be read to its end");
+    }
+    Error::new(ErrorKind::InvalidRequest, "the body could not be read to its end").with_source(error)
+}
+
+fn is_own(error: &io::Error) -> bool {
+    matches!(error.get_ref(), Some(inner) if inner.is::<Error>())
+}
+
+fn peek(mut bytes: Bytes) -> Result<Body> {
+    let mut head = Vec::with_capacity(HEAD_BYTES);
+    bytes.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(read_error)?;
+    let bytes = Box::new(Cursor::new(head.clone()).chain(bytes));
+    Ok(Body { head, bytes })
+}
+
+/// Says what a reader's failure means, unless a reader below already did.
+struct Tagged<R> {
+    inner: R,
+    message: &'static str,
+}
+
+impl<R: Read> Read for Tagged<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).map_err(|error| {
+            let is_known = is_own(&error);
+            if is_known || error.kind() == io::ErrorKind::Interrupted {
+                return error;
+            }
+            io::Error::other(Error::invalid(self.message).with_source(error))
+        })
+    }
+}

@@ -1,0 +1,171 @@
+//! CSV with a header row: commas, double quotes, UTF-8.
+//!
+//! Rows are split here and not by the csv crate, which reads a quote that is never closed as one cell
+//! to the body's end: that would take the memory of the whole body, and hide the rows behind it.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use super::body::{Bytes, empty};
+use super::builder::{Layout, RowSink, Slot, problem};
+use super::extras::{check_count, check_name, object, quote};
+use super::lines::{Line, Lines, MAX_ROW_BYTES};
+use super::read::RowSource;
+use super::splitter::{Fault, Splitter};
+use super::value::Raw;
+use crate::error::{Error, Problem, Result};
+
+const UNCLOSED: &str = "has a quote that is never closed, or a row longer than 1 MiB";
+
+pub(super) struct CsvSource {
+    records: Records,
+    layout: Arc<Layout>,
+    names: Vec<String>,
+    /// For each column of the spec, its cell.
+    cells: Vec<Option<usize>>,
+    store: Option<usize>,
+    /// Cells that go to extras, by name.
+    unknown: Vec<usize>,
+    row: u64,
+}
+
+impl CsvSource {
+    /// Reads the header; its problems are the file's.
+    pub(super) fn new(bytes: Bytes, layout: Arc<Layout>) -> Result<Self> {
+        let mut records =
+            Records { lines: Lines::new(bytes), record: Vec::new(), splitter: Splitter::default() };
+        match records.next(true)? {
+            Record::End => return Err(empty()),
+            Record::Bad(reason) => return Err(Error::invalid(format!("the CSV header {reason}"))),
+            Record::Whole => {}
+        }
+        let header = std::str::from_utf8(&records.record)
+            .map_err(|error| Error::invalid("the CSV header is not UTF-8").with_source(error))?;
+        let count = records.splitter.len();
+        let names: Vec<String> =
+            (0..count).map(|at| records.splitter.cell(header, at).trim().to_owned()).collect();
+        let slots: Vec<Slot> = names.iter().map(|name| layout.slot(name, 0)).collect();
+        let problems = header_problems(&names, &slots, &layout);
+        if !problems.is_empty() {
+            let hint = if count == 1 { "; separate cells by commas" } else { "" };
+            let message = format!("the CSV header does not fit the table {}{hint}", layout.spec.name);
+            return Err(Error::invalid(message).with_problems(problems));
+        }
+        let position = |slot| slots.iter().position(|other| *other == slot);
+        let cells = (0..layout.spec.columns.len()).map(|at| position(Slot::Column(at))).collect();
+        let store = position(Slot::Store);
+        let mut unknown: Vec<usize> = (0..count).filter(|at| slots[*at] == Slot::Extra).collect();
+        unknown.sort_by(|left, right| names[*left].cmp(&names[*right]));
+        Ok(Self { records, cells, store, unknown, names, layout, row: 0 })
+    }
+
+    fn add_record(&self, sink: &mut RowSink) {
+        let (row, splitter) = (self.row, &self.records.splitter);
+        let line = || String::from_utf8_lossy(&self.records.record).trim_end().to_owned();
+        let Ok(record) = std::str::from_utf8(&self.records.record) else {
+            return sink.reject(row, vec![problem(row, "", "is not UTF-8")], line());
+        };
+        if splitter.len() != self.names.len() {
+            let reason = format!("has {} cells where the header has {}", splitter.len(), self.names.len());
+            return sink.reject(row, vec![problem(row, "", reason)], line());
+        }
+        let cell = |at: usize| splitter.cell(record, at);
+        let problems: Vec<Problem> =
+            self.store.and_then(|at| self.layout.check_store(Raw::Text(cell(at)), row)).into_iter().collect();
+        let values = self.cells.iter().map(|at| at.map_or(Raw::Null, |at| Raw::Text(cell(at))));
+        let as_json = |cells: &[usize]| {
+            let filled = cells.iter().map(|at| (self.names[*at].as_str(), cell(*at)));
+            let filled = filled.filter(|(_, text)| !text.is_empty());
+            object(filled.map(|(name, text)| (name, Cow::Owned(quote(&text)))))
+        };
+        let extras = as_json(&self.unknown);
+        let all = || as_json(&(0..self.names.len()).collect::<Vec<_>>()).unwrap_or_else(line);
+        sink.add(row, values, extras.as_deref(), problems, all);
+    }
+}
+
+impl RowSource for CsvSource {
+    fn fill(&mut self, sink: &mut RowSink) -> Result<bool> {
+        while !sink.is_full() {
+            match self.records.next(false)? {
+                Record::End => return Ok(false),
+                Record::Whole => {
+                    self.row += 1;
+                    self.add_record(sink);
+                }
+                Record::Bad(reason) => {
+                    self.row += 1;
+                    let raw = String::from_utf8_lossy(&self.records.record).trim_end().to_owned();
+                    sink.reject(self.row, vec![problem(self.row, "", reason)], raw);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn header_problems(names: &[String], slots: &[Slot], layout: &Layout) -> Vec<Problem> {
+    let mut problems = layout.missing(slots);
+    for (at, name) in names.iter().enumerate() {
+        problems.extend(check_name(name, 0));
+        if name.is_empty() {
+            problems.push(problem(0, "", format!("column {} of the header has no name", at + 1)));
+        } else if names[..at].contains(name) && at < 2_000 {
+            problems.push(problem(0, name, "is in the header twice"));
+        }
+    }
+    problems.extend(check_count(slots.iter().filter(|slot| **slot == Slot::Extra).count(), 0));
+    problems.truncate(100);
+    problems
+}
+
+enum Record {
+    End,
+    Whole,
+    Bad(&'static str),
+}
+
+/// Lines put together to rows: a quoted cell may span lines.
+struct Records {
+    lines: Lines,
+    record: Vec<u8>,
+    splitter: Splitter,
+}
+
+impl Records {
+    fn next(&mut self, is_first: bool) -> Result<Record> {
+        loop {
+            self.record.clear();
+            match self.lines.read(&mut self.record)? {
+                Line::End => return Ok(Record::End),
+                Line::TooLong => return Ok(Record::Bad("is longer than 1 MiB; only its beginning was read")),
+                Line::Whole => {}
+            }
+            if is_first && self.record.starts_with(b"\xef\xbb\xbf") {
+                self.record.drain(..3);
+            }
+            if !self.record.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        let first_line = self.record.len();
+        self.splitter.reset();
+        loop {
+            match self.splitter.feed(&self.record) {
+                Ok(true) => return Ok(Record::Whole),
+                Ok(false) => {}
+                Err(Fault::TextAfterQuote) => return Ok(Record::Bad("has text behind a closing quote")),
+            }
+            let read = self.lines.read(&mut self.record)?;
+            if read == Line::TooLong {
+                return Ok(Record::Bad(UNCLOSED));
+            }
+            if read == Line::End || self.record.len() > MAX_ROW_BYTES {
+                // The quote was a slip: only its line is bad, and those behind it are rows again.
+                self.lines.unread(&self.record[first_line..]);
+                self.record.truncate(first_line);
+                return Ok(Record::Bad(UNCLOSED));
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! Sessions: one runtime for all, one catalog for each.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
+use datafusion::datasource::{MemTable, TableProvider};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::execution::TaskContext;
+use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use tributary_udfs::JourneysFunction;
+
+use super::pinned_table::PinnedTable;
+use crate::error::Result;
+use crate::lake::{Lake, Snapshot, benchmark_seeds};
+
+const CATALOG: &str = "tributary";
+const SCHEMA: &str = "store";
+/// What queries may spill, in bytes; DataFusion's own default is 100 GB.
+const SPILL_BYTES: u64 = 10 << 30;
+
+/// The tables that `journeys` reads, in its order.
+const JOURNEY_TABLES: [&str; 3] = ["touchpoints", "orders", "refunds"];
+
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// Memory of all running queries together.
+    pub memory_bytes: usize,
+    pub threads: usize,
+}
+
+/// The versions of some tables that a session is to read.
+#[derive(Debug, Clone, Default)]
+pub struct Pins {
+    snapshots: HashMap<String, Arc<Snapshot>>,
+}
+
+impl Pins {
+    /// Takes the newest version of each of these tables. Names that are no raw or derived table are passed
+    /// over: they are functions, seeds or mistakes, and planning will say so.
+    pub async fn newest<'a>(lake: &Lake, tables: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut snapshots = HashMap::new();
+        for name in tables.into_iter().flat_map(tables_behind) {
+            if let Ok(table) = lake.table(name) {
+                snapshots.insert(name.to_owned(), table.snapshot().await?);
+            }
+        }
+        Ok(Self { snapshots })
+    }
+
+    /// Says which data of a store an answer is computed from: equal texts, equal data.
+    pub fn fingerprint(&self, store: &str) -> String {
+        let mut versions: Vec<_> =
+            self.snapshots.iter().map(|(name, snapshot)| (name, snapshot.data_version(store))).collect();
+        versions.sort_unstable();
+        versions.iter().map(|(name, version)| format!("{name}={version}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// The newest instant, in microseconds, at which any of the tables' rows were landed.
+    pub fn newest_ingested_us(&self, store: &str) -> i64 {
+        self.snapshots.values().map(|snapshot| snapshot.data_version(store)).max().unwrap_or(0)
+    }
+
+    /// The least version of the tables that have rows: a receipt's version is in all of them from there on.
+    pub fn versions(&self) -> impl Iterator<Item = (&str, Option<u64>)> {
+        self.snapshots.iter().map(|(name, snapshot)| (name.as_str(), snapshot.version))
+    }
+}
+
+/// The raw tables that a name in a query stands for.
+fn tables_behind(name: &str) -> Vec<&str> {
+    if name == "journeys" { JOURNEY_TABLES.to_vec() } else { vec![name] }
+}
+
+/// Builds sessions over one lake.
+#[derive(Debug)]
+pub struct Sessions {
+    lake: Arc<Lake>,
+    runtime: Arc<RuntimeEnv>,
+    limits: Limits,
+}
+
+impl Sessions {
+    pub fn new(lake: Arc<Lake>, limits: Limits) -> Result<Self> {
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
+            .with_disk_manager_builder(
+                DiskManagerBuilder::default().with_max_temp_directory_size(SPILL_BYTES),
+            )
+            .build_arc()?;
+        runtime.register_object_store(lake.storage.datafusion_url()?.as_ref(), lake.storage.store.clone());
+        Ok(Self { lake, runtime, limits })
+    }
+
+    /// A read-only session that knows one store's tables and nothing else.
+    #[expect(clippy::disallowed_methods, reason = "sessions are built here and nowhere else")]
+    pub fn session(&self, store: &str, pins: &Pins) -> Result<SessionContext> {
+        let state = SessionStateBuilder::new()
+            .with_config(self.config())
+            .with_runtime_env(self.runtime.clone())
+            .with_default_features()
+            .build();
+        let context = SessionContext::new_with_state(state);
+        let schema = Arc::new(MemorySchemaProvider::new());
+        for table in self.lake.tables() {
+            let name = table.spec.name.clone();
+            let pinned = PinnedTable::new(table.clone(), store, pins.snapshots.get(&name).cloned());
+            schema.register_table(name, Arc::new(pinned))?;
+        }
+        let seeds = benchmark_seeds()?;
+        let seeds = MemTable::try_new(seeds.schema(), vec![vec![seeds]])?;
+        schema.register_table("benchmark_seeds".to_owned(), Arc::new(seeds))?;
+        self.register_functions(&context, store, pins)?;
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, schema)?;
+        context.register_catalog(CATALOG, Arc::new(catalog));
+        Ok(context)
+    }
+
+    /// For plans that run outside a session, such as compaction's.
+    pub fn task_context(&self) -> Arc<TaskContext> {
+        let context =
+            TaskContext::default().with_session_config(self.config()).with_runtime(self.runtime.clone());
+        Arc::new(context)
+    }
+
+    fn register_functions(&self, context: &SessionContext, store: &str, pins: &Pins) -> Result<()> {
+        for function in tributary_udfs::scalar_functions() {
+            context.register_udf(function);
+        }
+        let pinned = |name: &str| -> Result<Arc<dyn TableProvider>> {
+            let table = self.lake.table(name)?.clone();
+            Ok(Arc::new(PinnedTable::new(table, store, pins.snapshots.get(name).cloned())))
+        };
+        let [touchpoints, orders, refunds] = JOURNEY_TABLES;
+        let journeys =
+            JourneysFunction::new(store.to_owned(), pinned(touchpoints)?, pinned(orders)?, pinned(refunds)?);
+        context.register_udtf("journeys", Arc::new(journeys));
+        Ok(())
+    }
+
+    fn config(&self) -> SessionConfig {
+        let mut config = SessionConfig::new()
+            .with_default_catalog_and_schema(CATALOG, SCHEMA)
+            .with_create_default_catalog_and_schema(false)
+            .with_information_schema(true)
+            .with_target_partitions(self.limits.threads);
+        let options = config.options_mut();
+        // A physical plan shows the names of files.
+        options.explain.logical_plan_only = true;
+        // Recursive queries hold their rows outside the memory pool.
+        options.execution.enable_recursive_ctes = false;
+        options.sql_parser.parse_float_as_decimal = true;
+        config
+    }
+}

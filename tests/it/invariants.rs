@@ -1,0 +1,169 @@
+//! What must hold for any data: credits sum to amounts, and how rows arrive changes nothing.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use tributary::{Engine, EngineOptions};
+
+use crate::support::{Row, land_rows, query};
+
+const CHANNELS: [&str; 5] = ["email", "paid_search", "direct", "", "referral"];
+const CURRENCIES: [(&str, usize); 3] = [("USD", 2), ("JPY", 0), ("KWD", 3)];
+/// 2026-01-01T00:00:00Z, in seconds.
+const START: i64 = 1_767_225_600;
+
+/// Rows of the three tables that attribution reads.
+#[derive(Debug, Clone)]
+struct History {
+    touches: Vec<Value>,
+    orders: Vec<Value>,
+    refunds: Vec<Value>,
+}
+
+fn at(seconds: i64) -> String {
+    chrono::DateTime::from_timestamp(START + seconds, 0).expect("an instant").to_rfc3339()
+}
+
+fn amount(minor: i64, digits: usize) -> String {
+    let text = format!("{:0>width$}", minor, width = digits + 1);
+    let (whole, fraction) = text.split_at(text.len() - digits);
+    if digits == 0 { whole.to_owned() } else { format!("{whole}.{fraction}") }
+}
+
+prop_compose! {
+    fn touch(id: usize)(customer in 0..4_u8, seconds in 0..80 * 86_400_i64, channel in 0..CHANNELS.len(),
+                        is_view in proptest::bool::weighted(0.15)) -> Value {
+        // Days are coarse, so that ties and exact borders occur.
+        let seconds = seconds / 43_200 * 43_200;
+        json!({"touch_id": format!("t{id}"), "customer_id": format!("c{customer}"), "touched_at": at(seconds),
+               "channel": CHANNELS[channel], "kind": if is_view { "view" } else { "click" }})
+    }
+}
+
+prop_compose! {
+    fn order(id: usize)(customer in 0..5_u8, seconds in 0..80 * 86_400_i64, minor in 0..100_000_000_i64,
+                        currency in 0..CURRENCIES.len(), status in 0..8_u8) -> Value {
+        let (code, digits) = CURRENCIES[currency];
+        let status = match status { 0 => "cancelled", 1 => "pending", _ => "completed" };
+        json!({"order_id": format!("o{id}"), "customer_id": format!("c{customer}"),
+               "ordered_at": at(seconds / 43_200 * 43_200), "revenue": amount(minor, digits), "currency": code,
+               "cost_of_goods": amount(minor / 3, digits), "status": status})
+    }
+}
+
+prop_compose! {
+    fn refund(id: usize)(order in 0..14_usize, seconds in 0..90 * 86_400_i64, whole in 0..5_000_i64) -> Value {
+        json!({"refund_id": format!("r{id}"), "order_id": format!("o{order}"), "refunded_at": at(seconds),
+               "amount": whole.to_string()})
+    }
+}
+
+fn history() -> impl Strategy<Value = History> {
+    let touches = (0..40_usize).prop_flat_map(|n| (0..n).map(touch).collect::<Vec<_>>());
+    let orders = (1..12_usize).prop_flat_map(|n| (0..n).map(order).collect::<Vec<_>>());
+    let refunds = (0..5_usize).prop_flat_map(|n| (0..n).map(refund).collect::<Vec<_>>());
+    (touches, orders, refunds).prop_map(|(touches, orders, refunds)| History { touches, orders, refunds })
+}
+
+/// How the rows of a history arrive.
+#[derive(Debug, Clone)]
+struct Arrival {
+    seed: u64,
+    rows_per_batch: usize,
+    compact_every: usize,
+    threads: usize,
+}
+
+fn arrival() -> impl Strategy<Value = Arrival> {
+    (any::<u64>(), 1..30_usize, 1..6_usize, prop::sample::select(vec![1_usize, 2, 8])).prop_map(
+        |(seed, rows_per_batch, compact_every, threads)| Arrival {
+            seed,
+            rows_per_batch,
+            compact_every,
+            threads,
+        },
+    )
+}
+
+async fn landed(history: &History, arrival: &Arrival) -> Engine {
+    let options = EngineOptions { threads: arrival.threads, ..EngineOptions::default() };
+    let engine = Engine::open_with("memory:", options).await.expect("an engine opens");
+    let mut batches = Vec::new();
+    for (table, rows) in
+        [("touchpoints", &history.touches), ("orders", &history.orders), ("refunds", &history.refunds)]
+    {
+        let mut rows = rows.clone();
+        shuffle(&mut rows, arrival.seed);
+        batches.extend(rows.chunks(arrival.rows_per_batch).map(|rows| (table, rows.to_vec())));
+    }
+    shuffle(&mut batches, arrival.seed ^ 0x5eed);
+    for (count, (table, rows)) in batches.iter().enumerate() {
+        land_rows(&engine, "s", table, rows).await;
+        if count % arrival.compact_every == 0 {
+            engine.nightly(Some("s")).await.expect("the nightly batch runs");
+        }
+    }
+    engine
+}
+
+/// Fisher and Yates with a multiplicative generator: no dependency, and the same order for a seed.
+fn shuffle<T>(items: &mut [T], seed: u64) {
+    let mut state = seed | 1;
+    for last in (1..items.len()).rev() {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        items.swap(last, (state >> 33) as usize % (last + 1));
+    }
+}
+
+fn block_on<T>(future: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime").block_on(future)
+}
+
+/// An exact amount in ten-thousandths.
+fn exact(text: &str) -> i128 {
+    text.replace('.', "").parse().expect("a decimal with four digits after the point")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 40, ..ProptestConfig::default() })]
+
+    #[test]
+    fn credits_of_every_entry_sum_to_its_amount_under_every_model(history in history()) {
+        let whole = Arrival { seed: 1, rows_per_batch: 100, compact_every: 9, threads: 2 };
+        let (credits, reconciliation, amounts) = block_on(async {
+            let engine = landed(&history, &whole).await;
+            let credits = query(&engine, "s", "attribution/credits", &[]).await;
+            let amounts = crate::support::sql(&engine, "s", "
+                select order_id as entry_id, revenue as amount from orders where status = 'completed'").await;
+            (credits, query(&engine, "s", "attribution/reconciliation", &[]).await, amounts)
+        });
+        let mut sums: BTreeMap<(String, String), i128> = BTreeMap::new();
+        for row in &credits {
+            *sums.entry((row["entry_id"].clone(), row["model"].clone())).or_default() += exact(&row["credit"]);
+        }
+        for order in &amounts {
+            for model in ["first_touch", "last_touch", "linear", "time_decay", "position_based"] {
+                let sum = sums.get(&(order["entry_id"].clone(), model.to_owned()));
+                prop_assert_eq!(sum, Some(&exact(&order["amount"])), "{} {}", model, order["entry_id"]);
+            }
+        }
+        for row in &reconciliation {
+            prop_assert_eq!(exact(&row["difference"]), 0, "{:?}", row);
+        }
+    }
+
+    #[test]
+    fn order_batches_compactions_and_threads_change_no_byte_of_the_answer(
+        history in history(), first in arrival(), second in arrival(),
+    ) {
+        let answer = |arrival: Arrival| -> (Vec<Row>, Vec<Row>) {
+            block_on(async {
+                let engine = landed(&history, &arrival).await;
+                let credits = query(&engine, "s", "attribution/credits", &[]).await;
+                (credits, query(&engine, "s", "attribution/by_channel", &[]).await)
+            })
+        };
+        prop_assert_eq!(answer(first), answer(second));
+    }
+}

@@ -1,0 +1,120 @@
+//! What the lake promises: landed once, newest version wins, nothing lost by compaction.
+
+use std::io::Cursor;
+
+use serde_json::{Value, json};
+use tributary::{Engine, LandRequest};
+
+use crate::support::{land_rows, memory_engine, ndjson, query, scalar, sql};
+
+fn order(id: &str, customer: &str, at: &str, revenue: &str) -> Value {
+    json!({"order_id": id, "customer_id": customer, "ordered_at": at, "revenue": revenue, "currency": "USD",
+           "status": "completed"})
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_newest_version_of_a_key_wins_even_where_it_moves_to_another_month_and_customer() {
+    let engine = memory_engine().await;
+    land_rows(&engine, "s", "orders", &[order("o1", "a", "2026-01-31T10:00:00Z", "10.00")]).await;
+    land_rows(&engine, "s", "orders", &[order("o2", "b", "2026-01-15T10:00:00Z", "5.00")]).await;
+    land_rows(&engine, "s", "orders", &[order("o1", "z", "2026-02-01T10:00:00Z", "12.00")]).await;
+    for round in ["landed", "compacted", "compacted again"] {
+        if round != "landed" {
+            engine.nightly(Some("s")).await.unwrap();
+        }
+        let rows =
+            sql(&engine, "s", "select order_id, customer_id, revenue, ordered_month from orders order by 1")
+                .await;
+        assert_eq!(rows.len(), 2, "{round}: {rows:?}");
+        assert_eq!(
+            (rows[0]["customer_id"].as_str(), rows[0]["revenue"].as_str()),
+            ("z", "12.0000"),
+            "{round}"
+        );
+        assert_eq!(rows[0]["ordered_month"], "2026-02", "{round}");
+        let january = "select count(*) from orders where ordered_at < '2026-02-01T00:00:00Z'";
+        assert_eq!(scalar(&engine, "s", january).await, "1", "{round}");
+    }
+    // A version that arrives after a compaction replaces a compacted row of another month.
+    land_rows(&engine, "s", "orders", &[order("o2", "b", "2026-03-15T10:00:00Z", "6.00")]).await;
+    assert_eq!(scalar(&engine, "s", "select sum(revenue) from orders").await, "18.0000");
+    engine.nightly(Some("s")).await.unwrap();
+    assert_eq!(scalar(&engine, "s", "select sum(revenue) from orders").await, "18.0000");
+    assert_eq!(scalar(&engine, "s", "select count(*) from orders").await, "2");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_batch_sent_again_gets_the_first_receipt_and_changes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().to_str().unwrap().to_owned();
+    let request = || LandRequest { idempotency_key: Some("file-1".into()), ..ndjson() };
+    let body = || Cursor::new(format!("{}\n", order("o1", "a", "2026-01-31T10:00:00Z", "10.00")));
+    let engine = Engine::open(&url).await.unwrap();
+    let first = engine.land("s", "orders", body(), request()).await.unwrap();
+    land_rows(&engine, "s", "orders", &[order("o1", "a", "2026-01-31T10:00:00Z", "99.00")]).await;
+    let again = engine.land("s", "orders", body(), request()).await.unwrap();
+    assert_eq!(first, again);
+    engine.close().await.unwrap();
+
+    let engine = Engine::open(&url).await.unwrap();
+    let after_restart = engine.land("s", "orders", body(), request()).await.unwrap();
+    assert_eq!(first, after_restart);
+    assert_eq!(scalar(&engine, "s", "select sum(revenue) from orders").await, "99.0000");
+    // The key is a store's own.
+    let other = engine.land("t", "orders", body(), request()).await.unwrap();
+    assert_ne!(first.batch_id, other.batch_id);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_landings_are_all_there_once() {
+    let engine = memory_engine().await;
+    let landings = (0..60).map(|n| {
+        let engine = engine.clone();
+        tokio::spawn(async move {
+            let row = order(&format!("o{n}"), "a", "2026-01-31T10:00:00Z", "1.00");
+            land_rows(&engine, "s", "orders", &[row]).await.version
+        })
+    });
+    let versions = futures::future::join_all(landings).await;
+    let commits: std::collections::BTreeSet<u64> =
+        versions.into_iter().map(|version| version.unwrap()).collect();
+    assert_eq!(scalar(&engine, "s", "select count(*) from orders").await, "60");
+    assert!(commits.len() < 60, "60 landings were grouped into {} commits", commits.len());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_store_never_sees_anothers_rows_or_their_existence() {
+    let engine = memory_engine().await;
+    land_rows(&engine, "s", "orders", &[order("mine", "a", "2026-01-31T10:00:00Z", "1.00")]).await;
+    land_rows(&engine, "t", "orders", &[order("theirs", "canary", "2026-01-31T10:00:00Z", "7.00")]).await;
+    assert_eq!(scalar(&engine, "s", "select count(*) from orders").await, "1");
+    assert_eq!(
+        scalar(&engine, "s", "select max(order_id) from (select * from orders where 1 = 1)").await,
+        "mine"
+    );
+    let tables = engine.tables("s").await.unwrap();
+    let orders = tables.iter().find(|table| table.name == "orders").unwrap();
+    assert_eq!((orders.rows, orders.files), (1, 1));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn answers_come_from_the_cache_until_something_is_landed() {
+    use tributary::{CacheStatus, Params};
+    let engine = memory_engine().await;
+    land_rows(&engine, "s", "orders", &[order("o1", "a", "2026-01-31T10:00:00Z", "1.00")]).await;
+    let nothing = Params::new();
+    let ask = || engine.query("s", "performance/daily", &nothing, None);
+    let (first, status) = ask().await.unwrap();
+    assert_eq!(status, CacheStatus::Miss);
+    assert_eq!(ask().await.unwrap().1, CacheStatus::Hit);
+    engine.nightly(Some("s")).await.unwrap();
+    assert_eq!(ask().await.unwrap().1, CacheStatus::Hit, "compaction changes no answer");
+    land_rows(&engine, "t", "orders", &[order("o1", "a", "2026-01-31T10:00:00Z", "1.00")]).await;
+    assert_eq!(ask().await.unwrap().1, CacheStatus::Hit, "another store's landing changes no answer");
+    land_rows(&engine, "s", "orders", &[order("o2", "a", "2026-01-31T10:00:00Z", "2.00")]).await;
+    let (second, status) = ask().await.unwrap();
+    assert_eq!(status, CacheStatus::Miss);
+    assert_ne!(first.key, second.key);
+    let rows = query(&engine, "s", "attribution/reconciliation", &[]).await;
+    assert!(rows.iter().all(|row| row["difference"].parse::<f64>() == Ok(0.0)), "{rows:?}");
+}

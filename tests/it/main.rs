@@ -1,0 +1,9 @@
+//! The one integration binary: it links once.
+#![allow(clippy::unwrap_used)]
+
+mod support;
+
+mod cli;
+mod goldens;
+mod invariants;
+mod lake;
