@@ -2,3 +2,4 @@
 #![allow(clippy::unwrap_used)] // A panic is how a test fails; clippy sees helpers of tests as other code.
 
 mod cli;
+mod embed;
