@@ -13,7 +13,7 @@ use crate::land::{Format, LandRequest, OnError, Receipt};
 /// Lands files in a table: CSV, NDJSON, Parquet or Arrow, plain or compressed by gzip or zstd.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each file is landed whole or refused whole with every problem listed. A file that was landed before (the
+Each file is landed whole or refused whole with every problem listed. A file that was landed before (the \
 same bytes, in the same table and store) lands nothing and gets its first receipt again.
 
 Examples:

@@ -32,7 +32,6 @@ pub async fn serve(
 pub mod encode {
     use arrow::array::RecordBatch;
     use arrow::datatypes::SchemaRef;
-    use bytes::Bytes;
 
     use crate::error::Result;
 
@@ -45,23 +44,31 @@ pub mod encode {
         Parquet,
     }
 
+    #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+    pub enum Numbers {
+        #[default]
+        Exact,
+        Float,
+    }
+
     #[derive(Debug, Clone, Default)]
     pub struct EncodeOptions {
+        pub numbers: Numbers,
         pub data_version: String,
     }
 
     pub struct Encoder;
 
     impl Encoder {
-        pub fn new(format: Format, schema: SchemaRef, options: EncodeOptions) -> Result<Self> {
+        pub fn new(format: Format, schema: &SchemaRef, options: &EncodeOptions) -> Result<Self> {
             todo!()
         }
 
-        pub fn push(&mut self, batch: &RecordBatch) -> Result<Bytes> {
+        pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
             todo!()
         }
 
-        pub fn finish(self) -> Result<Bytes> {
+        pub fn finish(self, out: &mut Vec<u8>) -> Result<()> {
             todo!()
         }
     }
