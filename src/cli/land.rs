@@ -74,6 +74,7 @@ impl LandArgs {
     fn request(&self, file: &Path, store: &str, hash: &str) -> LandRequest {
         LandRequest {
             format: self.format.map(Format::from).or_else(|| format_of(file)),
+            file_name: file.file_name().map(|name| name.to_string_lossy().into_owned()),
             time_zone: self.time_zone,
             on_error: match self.on_error {
                 LandOnError::Refuse => OnError::Refuse,
