@@ -1,1 +1,5 @@
-//! Functions.
+//! Tributary's DataFusion functions.
+//!
+//! One file a function, one folder a family. This crate knows DataFusion, and nothing of the engine.
+
+pub mod attribution;
