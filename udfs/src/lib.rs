@@ -3,3 +3,5 @@
 //! One file a function, one folder a family. This crate knows DataFusion, and nothing of the engine.
 
 pub mod attribution;
+
+pub use attribution::JourneysFunction;

@@ -5,12 +5,21 @@
 //! family refuses to round: every entry's credits sum to its amount, exactly.
 
 mod currency;
+mod weights;
+
+mod cursor;
 mod customer;
+mod inputs;
+mod journeys;
+mod journeys_exec;
+mod merge;
+mod output;
+mod refunds;
 mod rows;
 mod split;
 mod touches;
-mod weights;
-
 pub use currency::minor_unit;
+pub use journeys::{JourneysFunction, journeys_documentation};
+pub use journeys_exec::JourneysExec;
 pub use split::{Remainders, split};
 pub use weights::{Model, Weights, decay_weights, position_weights};
