@@ -3,5 +3,10 @@
 //! One file a function, one folder a family. This crate knows DataFusion, and nothing of the engine.
 
 pub mod attribution;
+pub mod calendar;
+mod functions;
+pub mod money;
+pub mod rating;
 
 pub use attribution::JourneysFunction;
+pub use functions::{FunctionDoc, documentation, scalar_functions};
