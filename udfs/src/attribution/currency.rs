@@ -1,8 +1,5 @@
 //! The smallest part that an amount is split into: a currency's minor unit.
 
-/// Money is held in ten-thousandths: `Decimal128(18, 4)` without its point.
-pub const MONEY_SCALE: u32 = 4;
-
 /// Currencies without minor digits, ISO 4217.
 const WHOLE: [&str; 16] = [
     "JPY", "KRW", "VND", "CLP", "ISK", "UGX", "XAF", "XOF", "XPF", "PYG", "RWF", "GNF", "KMF", "DJF", "BIF",

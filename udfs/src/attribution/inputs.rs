@@ -179,8 +179,7 @@ pub struct OrderBatch {
 impl OrderBatch {
     /// Reads a batch; an order whose revenue is not known counts as one of 0.00.
     pub fn try_new(batch: &RecordBatch, reasons: &mut Reasons) -> Result<Self> {
-        let amount: Vec<i64> =
-            money(batch, "revenue")?.into_iter().map(Option::unwrap_or_default).collect();
+        let amount: Vec<i64> = money(batch, "revenue")?.into_iter().map(Option::unwrap_or_default).collect();
         let profit = match batch.column_by_name("cost_of_goods") {
             Some(_) => profits(&amount, &money(batch, "cost_of_goods")?)?,
             None => vec![None; amount.len()],

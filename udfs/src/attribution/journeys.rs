@@ -23,9 +23,18 @@ const MAX_DAYS: f64 = 40_000.0;
     description = "Returns one row per entry (an order, or one of its refunds) and touch, with the weight and the exact credit of the touch under each of the five rule models. The credits of an entry sum to its amount.",
     syntax_example = "journeys([lookback_days [, half_life_days [, include_refused]]])",
     sql_example = "select channel, sum(linear_credit) as credit from journeys(30, 7) group by channel order by channel",
-    argument(name = "lookback_days", description = "How long before an order a click counts; 30 if not given. A view counts for 1 day, and only where no click does."),
-    argument(name = "half_life_days", description = "The age at which a touch weighs half under time decay; 7 if not given."),
-    argument(name = "include_refused", description = "Whether touches and orders without credit are listed too, with the reason; false if not given.")
+    argument(
+        name = "lookback_days",
+        description = "How long before an order a click counts; 30 if not given. A view counts for 1 day, and only where no click does."
+    ),
+    argument(
+        name = "half_life_days",
+        description = "The age at which a touch weighs half under time decay; 7 if not given."
+    ),
+    argument(
+        name = "include_refused",
+        description = "Whether touches and orders without credit are listed too, with the reason; false if not given."
+    )
 )]
 #[derive(Debug)]
 struct JourneysDoc;
@@ -74,7 +83,9 @@ impl TableFunctionImpl for JourneysFunction {
 /// Reads the arguments; false where one is a parameter that is not bound yet.
 fn parse_rules(args: &[Expr]) -> Result<(Rules, bool)> {
     if args.len() > 3 {
-        return plan_err!("journeys takes at most 3 arguments (lookback_days, half_life_days, include_refused)");
+        return plan_err!(
+            "journeys takes at most 3 arguments (lookback_days, half_life_days, include_refused)"
+        );
     }
     let lookback_days = days(args.first(), "lookback_days", 30.0)?;
     let half_life_days = days(args.get(1), "half_life_days", 7.0)?;
@@ -104,7 +115,9 @@ fn days(arg: Option<&Expr>, name: &str, default: f64) -> Result<f64> {
     };
     match value {
         Some(ScalarValue::Float64(Some(days))) if (0.0..=MAX_DAYS).contains(&days) => Ok(days),
-        _ => plan_err!("journeys: {name} must be a number of days from 0 to {MAX_DAYS}, written as a constant"),
+        _ => {
+            plan_err!("journeys: {name} must be a number of days from 0 to {MAX_DAYS}, written as a constant")
+        }
     }
 }
 

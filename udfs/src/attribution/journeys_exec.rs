@@ -55,8 +55,11 @@ impl JourneysExec {
         schema: SchemaRef,
         inputs: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Self> {
-        let orderings =
-            inputs.iter().zip(INPUT_ORDERS).map(|(input, names)| ordering(input, names)).collect::<Result<_>>()?;
+        let orderings = inputs
+            .iter()
+            .zip(INPUT_ORDERS)
+            .map(|(input, names)| ordering(input, names))
+            .collect::<Result<_>>()?;
         let properties = PlanProperties::new(
             EquivalenceProperties::new(Arc::clone(&schema)),
             Partitioning::UnknownPartitioning(1),

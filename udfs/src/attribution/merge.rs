@@ -80,8 +80,7 @@ impl Merge {
             match self.order_cursor.next(&mut self.reasons).await? {
                 Some(order) => self.attribute(&order).await?,
                 None => {
-                    let refunds: Vec<Refund> =
-                        self.refunds.iter().flat_map(Refunds::unknown).collect();
+                    let refunds: Vec<Refund> = self.refunds.iter().flat_map(Refunds::unknown).collect();
                     self.unknown = Some(refunds.into_iter());
                 }
             }
@@ -116,8 +115,15 @@ impl Merge {
             }
         }
         let refunds = self.refunds.as_mut().map_or(&[][..], |refunds| refunds.take(order_id));
-        attribute_order(order, refunds, &self.touches, &self.settings.rules, &mut self.scratch, &mut self.rows)
-            .map_err(overflow)
+        attribute_order(
+            order,
+            refunds,
+            &self.touches,
+            &self.settings.rules,
+            &mut self.scratch,
+            &mut self.rows,
+        )
+        .map_err(overflow)
     }
 
     fn push_unknown(&mut self, refund: Refund) -> Result<()> {

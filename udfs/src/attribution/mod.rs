@@ -7,17 +7,17 @@
 mod currency;
 mod weights;
 
-mod split;
-mod touches;
-mod rows;
+mod cursor;
 mod customer;
 mod inputs;
-mod refunds;
-mod cursor;
-mod output;
-mod merge;
-mod journeys_exec;
 mod journeys;
+mod journeys_exec;
+mod merge;
+mod output;
+mod refunds;
+mod rows;
+mod split;
+mod touches;
 pub use currency::minor_unit;
 pub use journeys::{JourneysFunction, journeys_documentation};
 pub use journeys_exec::JourneysExec;

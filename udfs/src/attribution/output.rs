@@ -76,7 +76,8 @@ pub fn build(
         refunds,
         entry: UInt32Array::from(rows.entry.clone()),
     };
-    let columns = schema.fields().iter().map(|field| source.column(field.name())).collect::<Result<Vec<_>>>()?;
+    let columns =
+        schema.fields().iter().map(|field| source.column(field.name())).collect::<Result<Vec<_>>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
@@ -95,9 +96,9 @@ impl Source<'_> {
     fn column(&self, name: &str) -> Result<ArrayRef> {
         let rows = self.rows;
         match name {
-            "store_id" => Ok(Arc::new(StringArray::from_iter_values(
-                std::iter::repeat_n(self.store, rows.len()),
-            ))),
+            "store_id" => {
+                Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(self.store, rows.len()))))
+            }
             "touch_id" => self.of_touch(|batch| &batch.id),
             "touched_at" => self.of_touch(|batch| &batch.touched_at),
             "channel" => self.of_touch(|batch| &batch.channel),
@@ -124,14 +125,14 @@ impl Source<'_> {
     fn entry_column(&self, name: &str) -> Result<ArrayRef> {
         let entries = &self.rows.entries;
         Ok(match name {
-            "entry_id" => self.of_entry(
-                |order| &order.id,
-                |refunds| &refunds.id,
-                |entry| entry.refund.is_some(),
-            )?,
-            "order_id" => {
-                self.of_entry(|order| &order.id, |refunds| &refunds.order_id, |entry| entry.order == NO_TOUCH)?
+            "entry_id" => {
+                self.of_entry(|order| &order.id, |refunds| &refunds.id, |entry| entry.refund.is_some())?
             }
+            "order_id" => self.of_entry(
+                |order| &order.id,
+                |refunds| &refunds.order_id,
+                |entry| entry.order == NO_TOUCH,
+            )?,
             "currency" => self.of_entry(
                 |order| &order.currency,
                 |refunds| &refunds.currency,
@@ -139,7 +140,8 @@ impl Source<'_> {
             )?,
             "customer_id" => self.of_entry(|order| &order.customer, |refunds| &refunds.id, |_| false)?,
             "ordered_at" => {
-                let arrays: Vec<&dyn Array> = self.orders.iter().map(|order| order.ordered_at.as_ref()).collect();
+                let arrays: Vec<&dyn Array> =
+                    self.orders.iter().map(|order| order.ordered_at.as_ref()).collect();
                 interleave(&arrays, &entries.iter().map(|entry| entry.order).collect::<Vec<_>>())?
             }
             "entry_kind" => Arc::new(StringArray::from_iter_values(

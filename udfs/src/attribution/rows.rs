@@ -93,6 +93,7 @@ pub struct Wanted {
 
 impl Wanted {
     /// Every column of every model.
+    #[cfg(test)]
     pub const ALL: Wanted = Wanted { weights: [true; 5], credits: [true; 5], profits: [true; 5] };
 
     /// Whether anything of a model is asked for.
