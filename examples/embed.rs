@@ -13,7 +13,7 @@ const ORDERS: &str = "order_id,customer_id,ordered_at,status,currency,revenue\n\
                       o1,ada,2026-03-04T09:00:00Z,completed,USD,100.01\n";
 const STORE: &str = r#"{"name":"My shop","currency":"USD","timezone":"America/New_York"}"#;
 
-fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+pub fn main() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     // Planning recurses with the query's depth: give the threads that plan a larger stack than the usual one.
     let runtime =
         tokio::runtime::Builder::new_multi_thread().enable_all().thread_stack_size(16 << 20).build()?;

@@ -1,6 +1,5 @@
 //! The hash of a file's bytes: what makes landing the same file twice harmless.
 
-use std::fmt::Write as _;
 use std::io::{self, Read};
 
 use sha2::{Digest as _, Sha256};
@@ -27,11 +26,7 @@ pub fn copy_sha256(reader: &mut impl Read, writer: &mut impl io::Write) -> io::R
             Err(error) => return Err(error),
         }
     }
-    Ok(hasher.finalize().iter().fold(String::with_capacity(64), |mut text, byte| {
-        // Writing into a string cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    }))
+    Ok(hex::encode(hasher.finalize()))
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 use std::io::Write as _;
 
-use datafusion::logical_expr::Documentation;
+use tributary_udfs::FunctionDoc;
 
 use super::exit::Outcome;
 
@@ -26,37 +26,32 @@ pub fn run(args: &FunctionsArgs) -> Outcome {
     Ok(())
 }
 
-fn list(functions: &[(String, Documentation)]) -> String {
-    functions.iter().fold(String::new(), |mut text, (_, function)| {
-        let _ = writeln!(text, "{}\n    {}", function.syntax_example, first_sentence(&function.description));
+fn list(functions: &[FunctionDoc]) -> String {
+    functions.iter().fold(String::new(), |mut text, function| {
+        let _ = writeln!(text, "{}\n    {}", function.syntax, first_sentence(&function.description));
         text
     })
 }
 
 /// The manual, one section a family and one heading a function. Writing into a string cannot fail.
-fn manual(functions: &[(String, Documentation)]) -> String {
+fn manual(functions: &[FunctionDoc]) -> String {
     let mut text = String::from(
         "# Functions\n\nWritten by `tributary functions --markdown`. SQL has these beside the functions of DataFusion.\n",
     );
-    let mut section = "";
-    for (name, function) in functions {
-        if function.doc_section.label != section {
-            section = function.doc_section.label;
-            let _ = write!(text, "\n## {section}\n");
+    let mut family = "";
+    for function in functions {
+        if function.family != family {
+            family = &function.family;
+            let _ = write!(text, "\n## {family}\n");
         }
-        let _ = write!(text, "\n### `{name}`\n\n{}\n", function.description.trim());
-        let _ = write!(text, "\n```sql\n{}\n```\n", function.syntax_example.trim());
-        if let Some(arguments) = function.arguments.as_ref().filter(|arguments| !arguments.is_empty()) {
-            text.push('\n');
-            for (argument, meaning) in arguments {
-                let _ = writeln!(text, "- `{argument}`: {}", meaning.trim());
-            }
+        let _ = write!(text, "\n### `{}`\n\n{}\n", function.name, function.description.trim());
+        let _ = write!(text, "\n```sql\n{}\n```\n\n", function.syntax.trim());
+        for (argument, meaning) in &function.arguments {
+            let _ = writeln!(text, "- `{argument}`: {}", meaning.trim());
         }
-        if let Some(example) = &function.sql_example {
-            let example = example.trim();
-            let fence = if example.starts_with("```") { ("", "") } else { ("```sql\n", "\n```") };
-            let _ = write!(text, "\n{}{example}{}\n", fence.0, fence.1);
-        }
+        let example = function.example.trim();
+        let fence = if example.starts_with("```") { ("", "") } else { ("```sql\n", "\n```") };
+        let _ = write!(text, "\n{}{example}{}\n", fence.0, fence.1);
     }
     text
 }
@@ -68,17 +63,17 @@ fn first_sentence(description: &str) -> &str {
 
 #[cfg(test)]
 mod tests {
-    use datafusion::logical_expr::DocSection;
-
     use super::*;
 
-    fn functions() -> Vec<(String, Documentation)> {
-        let section = DocSection { include: true, label: "Money", description: None };
-        let documentation = Documentation::builder(section, "Divides. Null on zero.", "safe_ratio(a, b)")
-            .with_argument("a", "The dividend.")
-            .with_sql_example("select safe_ratio(1, 0)")
-            .build();
-        vec![("safe_ratio".into(), documentation)]
+    fn functions() -> Vec<FunctionDoc> {
+        vec![FunctionDoc {
+            name: "safe_ratio".into(),
+            family: "Money".into(),
+            syntax: "safe_ratio(a, b)".into(),
+            description: "Divides. Null on zero.".into(),
+            arguments: vec![("a".into(), "The dividend.".into())],
+            example: "select safe_ratio(1, 0)".into(),
+        }]
     }
 
     #[test]

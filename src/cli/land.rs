@@ -13,7 +13,7 @@ use crate::land::{Format, LandRequest, OnError, Receipt};
 /// Lands files in a table: CSV, NDJSON, Parquet or Arrow, plain or compressed by gzip or zstd.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each file is landed whole or refused whole with every problem listed. A file that was landed before (the
+Each file is landed whole or refused whole with every problem listed. A file that was landed before (the \
 same bytes, in the same table and store) lands nothing and gets its first receipt again.
 
 Examples:
@@ -74,6 +74,7 @@ impl LandArgs {
     fn request(&self, file: &Path, store: &str, hash: &str) -> LandRequest {
         LandRequest {
             format: self.format.map(Format::from).or_else(|| format_of(file)),
+            file_name: file.file_name().map(|name| name.to_string_lossy().into_owned()),
             time_zone: self.time_zone,
             on_error: match self.on_error {
                 LandOnError::Refuse => OnError::Refuse,

@@ -13,7 +13,7 @@ use crate::serve::{self, ServeOptions};
 /// Serves the engine over HTTP until it is stopped by Ctrl-C or SIGTERM.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Without a key, only this machine is served and ?store= chooses the store; once a key was made, every request
+Without a key, only this machine is served and ?store= chooses the store; once a key was made, every request \
 needs one. Another address than loopback is refused where there is no key: `tributary keys create`.
 
 Examples:

@@ -49,7 +49,7 @@ fn render(tables: &[TableInfo]) -> String {
             table.rows.to_string(),
             table.files.to_string(),
             table.size_bytes.to_string(),
-            table.version.to_string(),
+            table.version.map_or_else(String::new, |version| version.to_string()),
             table.grain.clone(),
         ]);
     }

@@ -46,6 +46,7 @@ impl Config {
             cache_memory_bytes: self.limits.cache_memory_bytes,
             threads: self.limits.threads,
             query_timeout_ms: self.limits.query_timeout_ms,
+            ..EngineOptions::default()
         }
     }
 

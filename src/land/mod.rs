@@ -2,7 +2,6 @@
 //! In: bytes and a table's spec. Out: record batches in the spec's landed schema. This room never
 //! decides where rows are kept.
 
-mod batch;
 mod body;
 mod builder;
 mod columnar;
@@ -22,7 +21,6 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use batch::content_hash;
 pub use builder::{BadRow, Chunk};
 pub use read::{Rows, parse};
 

@@ -103,7 +103,7 @@ async fn answers_come_from_the_cache_until_something_is_landed() {
     let engine = memory_engine().await;
     land_rows(&engine, "s", "orders", &[order("o1", "a", "2026-01-31T10:00:00Z", "1.00")]).await;
     let nothing = Params::new();
-    let ask = || engine.query("s", "performance/daily", &nothing, None);
+    let ask = || engine.query("s", "attribution/by_channel", &nothing, None);
     let (first, status) = ask().await.unwrap();
     assert_eq!(status, CacheStatus::Miss);
     assert_eq!(ask().await.unwrap().1, CacheStatus::Hit);

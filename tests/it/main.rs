@@ -4,6 +4,7 @@
 mod support;
 
 mod cli;
+mod embed;
 mod goldens;
 mod invariants;
 mod lake;

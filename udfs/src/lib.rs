@@ -1,6 +1,12 @@
-//! Functions.
+//! Tributary's DataFusion functions.
+//!
+//! One file a function, one folder a family. This crate knows DataFusion, and nothing of the engine.
 
-/// Every function's name and manual entry, families together.
-pub fn documentation() -> Vec<(String, datafusion::logical_expr::Documentation)> {
-    todo!()
-}
+pub mod attribution;
+pub mod calendar;
+mod functions;
+pub mod money;
+pub mod rating;
+
+pub use attribution::JourneysFunction;
+pub use functions::{FunctionDoc, documentation, scalar_functions};

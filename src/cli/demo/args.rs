@@ -7,10 +7,11 @@ use crate::cli::exit::{Failure, Outcome};
 /// Generates three stores with known truth, lands them, runs the nightly batch and serves.
 #[derive(Debug, Clone, clap::Args)]
 #[command(after_help = "\
-The stores `demo` (USD, New York), `demo-eu` (EUR, Berlin) and `demo-jp` (JPY, Tokyo) are drawn from a model
-in which the share of undecided customers that each channel wins is known: affiliate .02, direct .05,
+The stores `demo` (USD, New York), `demo-eu` (EUR, Berlin) and `demo-jp` (JPY, Tokyo) are drawn from a model \
+in which the share of undecided customers that each channel wins is known: affiliate .02, direct .05, \
 email .12, organic_search .08, paid_search .10, paid_social .04, referral .03; one in four comes anyway.
-Sizes are met by the number and the length of journeys; those lifts stay as they are. What is there already is
+
+Sizes are met by the number and the length of journeys; those lifts stay as they are. What is there already is \
 served at once: choose another --data for another demo.
 
 Examples:

@@ -13,7 +13,7 @@ use super::metrics::DailyTotals;
 use super::reader::{JourneyReader, JourneyTable};
 use super::rows;
 use super::stores::{DemoStore, Period, STORES};
-use super::tables::{SMALL_TABLES, SmallTable, stores};
+use super::tables::{LAST_TABLE, SMALL_TABLES, SmallTable};
 use crate::cli::exit::Outcome;
 use crate::cli::{progress, serve};
 use crate::config::Config;
@@ -47,6 +47,8 @@ pub async fn run(engine: Engine, config: &Config, args: &DemoArgs) -> Outcome {
         eprintln!("landed in {:.1} s; running the nightly batch", started.elapsed().as_secs_f64());
         for store in &STORES {
             engine.nightly(Some(store.id)).await?;
+            let period = Period::before(args.end_day(), args.days, store.time_zone);
+            land_rows(&engine, args, args.end_day(), store, period, LAST_TABLE).await?;
         }
         eprintln!("ready after {:.1} s", started.elapsed().as_secs_f64());
     }
@@ -58,7 +60,7 @@ pub async fn run(engine: Engine, config: &Config, args: &DemoArgs) -> Outcome {
     serve::listen(engine, config, &address.to_string(), serve::Access::Open, print_welcome).await
 }
 
-/// Whether every store's own row is there: it is landed last, so everything else is there as well.
+/// Whether every store has the table that is landed last: then everything else is there as well.
 async fn is_complete(engine: &Engine) -> Result<bool> {
     let landed = engine.stores().await?;
     for store in &STORES {
@@ -66,7 +68,7 @@ async fn is_complete(engine: &Engine) -> Result<bool> {
             return Ok(false);
         }
         let tables = engine.tables(store.id).await?;
-        if !tables.iter().any(|table| table.name == "stores" && table.rows > 0) {
+        if !tables.iter().any(|table| table.name == LAST_TABLE.0 && table.rows > 0) {
             return Ok(false);
         }
     }
@@ -91,9 +93,6 @@ async fn generate(engine: &Engine, args: &DemoArgs) -> Result<()> {
     }
     let late = sources.iter().flat_map(|source| split(source, "touchpoints", rows::late_touches, "late-"));
     land_batches(engine, args, end, &bar, late.collect()).await?;
-    for source in &sources {
-        land_rows(engine, args, end, source.store, source.period, ("stores", stores)).await?;
-    }
     bar.finish_and_clear();
     Ok(())
 }

@@ -83,7 +83,7 @@ fn lifts_are_visible_in_conversions() {
         *journeys += 1.0;
         *conversions += f64::from(u8::from(journey.orders.iter().any(|order| order.status == "completed")));
     }
-    for channel in 0..CHANNELS.len() {
+    for (channel, truth) in CHANNELS.iter().enumerate() {
         for is_met in [true, false] {
             let (mut found, mut expected, mut variance) = (0.0, 0.0, 0.0);
             for (met, (journeys, conversions)) in &by_set {
@@ -95,7 +95,7 @@ fn lifts_are_visible_in_conversions() {
                 }
             }
             let error: f64 = (found - expected) / f64::sqrt(variance);
-            assert!(error.abs() < 4.0, "{} met {is_met}: {error} standard errors", CHANNELS[channel].name);
+            assert!(error.abs() < 4.0, "{} met {is_met}: {error} standard errors", truth.name);
         }
     }
     // Email's lift of .12 is the largest: on top of nothing it must show by itself.

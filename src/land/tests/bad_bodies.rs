@@ -7,7 +7,7 @@ use parquet::arrow::ArrowWriter;
 
 use super::land;
 use crate::error::ErrorKind;
-use crate::land::{Format, content_hash};
+use crate::land::Format;
 
 fn message(bytes: impl AsRef<[u8]>, format: Option<Format>) -> String {
     let error = land(bytes, format).err().expect("the body is refused");
@@ -118,10 +118,4 @@ fn names_tell_formats() {
     assert_eq!(Format::from_content_type("text/csv; charset=utf-8"), Some(Format::Csv));
     assert_eq!(Format::from_content_type("application/vnd.apache.arrow.stream"), Some(Format::Arrow));
     assert_eq!(Format::from_content_type("text/html"), None);
-}
-
-#[test]
-fn a_content_hash_is_sha256() {
-    let hash = content_hash(&b"abc"[..]).unwrap();
-    assert_eq!(hash, "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
 }

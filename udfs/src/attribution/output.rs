@@ -1,0 +1,214 @@
+//! The columns of `journeys`, and how rows become them.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray,
+    TimestampMicrosecondArray, UInt32Array,
+};
+use arrow::buffer::NullBuffer;
+use arrow::compute::{interleave, take};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use datafusion::common::{Result, internal_err};
+
+use super::inputs::{MONEY, OrderBatch, RefundRows, TouchBatch, instant_type};
+use super::rows::{Entry, NO_TOUCH, Reasons, Rows, Wanted};
+use super::touches::Place;
+use super::weights::Model;
+
+/// Returns the columns of `journeys`.
+pub fn journeys_schema() -> SchemaRef {
+    let mut fields = vec![
+        Field::new("store_id", DataType::Utf8, false),
+        Field::new("entry_id", DataType::Utf8, false),
+        Field::new("entry_kind", DataType::Utf8, false),
+        Field::new("order_id", DataType::Utf8, false),
+        Field::new("touch_id", DataType::Utf8, false),
+        Field::new("customer_id", DataType::Utf8, true),
+        Field::new("ordered_at", instant_type(), true),
+        Field::new("booked_at", instant_type(), false),
+        Field::new("touched_at", instant_type(), true),
+        Field::new("channel", DataType::Utf8, false),
+        Field::new("source", DataType::Utf8, true),
+        Field::new("campaign", DataType::Utf8, true),
+        Field::new("position", DataType::Int64, false),
+        Field::new("journey_length", DataType::Int64, false),
+        Field::new("currency", DataType::Utf8, true),
+        Field::new("amount", MONEY, false),
+        Field::new("profit", MONEY, true),
+        Field::new("reason", DataType::Utf8, true),
+    ];
+    for model in Model::ALL {
+        fields.push(Field::new(format!("{}_weight", model.name()), DataType::Float64, true));
+        fields.push(Field::new(format!("{}_credit", model.name()), MONEY, true));
+        fields.push(Field::new(format!("{}_profit", model.name()), MONEY, true));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// Returns which models' columns a schema has.
+pub fn wanted(schema: &Schema) -> Wanted {
+    let has = |model: Model, what: &str| schema.index_of(&format!("{}_{what}", model.name())).is_ok();
+    Wanted {
+        weights: Model::ALL.map(|model| has(model, "weight")),
+        credits: Model::ALL.map(|model| has(model, "credit")),
+        profits: Model::ALL.map(|model| has(model, "profit")),
+    }
+}
+
+/// Builds a batch of the schema's columns from rows that point into held batches.
+pub fn build(
+    schema: &SchemaRef,
+    store: &str,
+    rows: &Rows,
+    reasons: &Reasons,
+    touches: &[Arc<TouchBatch>],
+    orders: &[OrderBatch],
+    refunds: Option<&RefundRows>,
+) -> Result<RecordBatch> {
+    let source = Source {
+        store,
+        rows,
+        reasons,
+        touches,
+        orders,
+        refunds,
+        entry: UInt32Array::from(rows.entry.clone()),
+    };
+    let columns =
+        schema.fields().iter().map(|field| source.column(field.name())).collect::<Result<Vec<_>>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+}
+
+struct Source<'a> {
+    store: &'a str,
+    rows: &'a Rows,
+    reasons: &'a Reasons,
+    touches: &'a [Arc<TouchBatch>],
+    orders: &'a [OrderBatch],
+    refunds: Option<&'a RefundRows>,
+    entry: UInt32Array,
+}
+
+impl Source<'_> {
+    fn column(&self, name: &str) -> Result<ArrayRef> {
+        let rows = self.rows;
+        match name {
+            "store_id" => {
+                Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(self.store, rows.len()))))
+            }
+            "touch_id" => self.of_touch(|batch| &batch.id),
+            "touched_at" => self.of_touch(|batch| &batch.touched_at),
+            "channel" => self.of_touch(|batch| &batch.channel),
+            "source" => self.of_touch(|batch| &batch.source),
+            "campaign" => self.of_touch(|batch| &batch.campaign),
+            "position" => Ok(Arc::new(Int64Array::from(rows.position.clone()))),
+            "reason" => Ok(Arc::new(StringArray::from_iter(
+                rows.reason.iter().map(|&reason| self.reasons.name(reason)),
+            ))),
+            _ => match model_column(name) {
+                Some((m, what)) => self.model(m, what),
+                None => Ok(take(&self.entry_column(name)?, &self.entry, None)?),
+            },
+        }
+    }
+
+    /// Gathers a touch's column over the rows.
+    fn of_touch(&self, column: impl Fn(&TouchBatch) -> &ArrayRef) -> Result<ArrayRef> {
+        let arrays: Vec<&dyn Array> = self.touches.iter().map(|batch| column(batch).as_ref()).collect();
+        Ok(interleave(&arrays, &self.rows.touch)?)
+    }
+
+    /// Builds a column with one element an entry.
+    fn entry_column(&self, name: &str) -> Result<ArrayRef> {
+        let entries = &self.rows.entries;
+        Ok(match name {
+            "entry_id" => {
+                self.of_entry(|order| &order.id, |refunds| &refunds.id, |entry| entry.refund.is_some())?
+            }
+            "order_id" => self.of_entry(
+                |order| &order.id,
+                |refunds| &refunds.order_id,
+                |entry| entry.order == NO_TOUCH,
+            )?,
+            "currency" => self.of_entry(
+                |order| &order.currency,
+                |refunds| &refunds.currency,
+                |entry| entry.order == NO_TOUCH,
+            )?,
+            "customer_id" => self.of_entry(|order| &order.customer, |refunds| &refunds.id, |_| false)?,
+            "ordered_at" => {
+                let arrays: Vec<&dyn Array> =
+                    self.orders.iter().map(|order| order.ordered_at.as_ref()).collect();
+                interleave(&arrays, &entries.iter().map(|entry| entry.order).collect::<Vec<_>>())?
+            }
+            "entry_kind" => Arc::new(StringArray::from_iter_values(
+                entries.iter().map(|entry| if entry.refund.is_some() { "refund" } else { "order" }),
+            )),
+            "booked_at" => Arc::new(
+                TimestampMicrosecondArray::from_iter_values(entries.iter().map(|entry| entry.booked_at))
+                    .with_timezone("UTC"),
+            ),
+            "journey_length" => {
+                Arc::new(Int64Array::from_iter_values(entries.iter().map(|entry| entry.journey_length)))
+            }
+            "amount" => Arc::new(
+                Decimal128Array::from_iter_values(entries.iter().map(|entry| i128::from(entry.amount)))
+                    .with_data_type(MONEY),
+            ),
+            "profit" => Arc::new(
+                entries
+                    .iter()
+                    .map(|entry| entry.profit.map(i128::from))
+                    .collect::<Decimal128Array>()
+                    .with_data_type(MONEY),
+            ),
+            _ => return internal_err!("journeys has no column {name}"),
+        })
+    }
+
+    /// Gathers an order's column over the entries, or a refund's where the entry says so.
+    fn of_entry(
+        &self,
+        of_order: impl Fn(&OrderBatch) -> &dyn Array,
+        of_refund: impl Fn(&RefundRows) -> &ArrayRef,
+        is_refund: impl Fn(&Entry) -> bool,
+    ) -> Result<ArrayRef> {
+        let mut arrays: Vec<&dyn Array> = self.orders.iter().map(of_order).collect();
+        let refund_slot = arrays.len();
+        arrays.extend(self.refunds.map(|refunds| of_refund(refunds).as_ref()));
+        let place = |entry: &Entry| -> Place {
+            match entry.refund {
+                Some(row) if is_refund(entry) => (refund_slot, row as usize),
+                _ => entry.order,
+            }
+        };
+        Ok(interleave(&arrays, &self.rows.entries.iter().map(place).collect::<Vec<_>>())?)
+    }
+
+    fn model(&self, m: usize, what: &str) -> Result<ArrayRef> {
+        let rows = self.rows;
+        let credited = NullBuffer::from(BooleanArray::from(rows.credited.clone()).values().clone());
+        Ok(match what {
+            "weight" => Arc::new(Float64Array::new(rows.weights[m].clone().into(), Some(credited))),
+            "credit" => Arc::new(
+                Decimal128Array::new(rows.credits[m].clone().into(), Some(credited)).with_data_type(MONEY),
+            ),
+            _ => {
+                let has_profit = |&entry: &u32| rows.entries[entry as usize].profit.is_some();
+                let known: NullBuffer = rows.entry.iter().map(has_profit).collect::<Vec<bool>>().into();
+                let nulls = NullBuffer::union(Some(&credited), Some(&known));
+                Arc::new(Decimal128Array::new(rows.profits[m].clone().into(), nulls).with_data_type(MONEY))
+            }
+        })
+    }
+}
+
+/// Returns the model's number and what of it a column shows.
+fn model_column(name: &str) -> Option<(usize, &str)> {
+    let (model, what) = name.rsplit_once('_')?;
+    let m = Model::ALL.iter().position(|known| known.name() == model)?;
+    matches!(what, "weight" | "credit" | "profit").then_some((m, what))
+}

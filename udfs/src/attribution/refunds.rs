@@ -1,0 +1,73 @@
+//! All refunds of a store, found by their order; the only input that is held whole.
+
+use std::ops::Range;
+
+use arrow::array::AsArray;
+use arrow::compute::concat_batches;
+use datafusion::common::{HashMap, Result};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::memory_pool::MemoryReservation;
+use futures::TryStreamExt;
+
+use super::customer::Refund;
+use super::inputs::RefundRows;
+
+/// Refunds in the order of (order_id, refunded_at, refund_id).
+#[derive(Debug)]
+pub struct Refunds {
+    pub rows: RefundRows,
+    refunds: Vec<Refund>,
+    by_order: HashMap<Box<str>, usize>,
+    /// Runs of one order's refunds, and whether the order was met.
+    runs: Vec<(Range<usize>, bool)>,
+}
+
+impl Refunds {
+    /// Reads a sorted stream to its end; what it holds is taken from the reservation.
+    pub async fn collect(
+        mut stream: SendableRecordBatchStream,
+        reservation: &MemoryReservation,
+    ) -> Result<Self> {
+        let schema = stream.schema();
+        let mut batches = Vec::new();
+        while let Some(batch) = stream.try_next().await? {
+            // Twice: the batches, and their rows by order.
+            reservation.try_grow(2 * batch.get_array_memory_size())?;
+            batches.push(batch);
+        }
+        Ok(Self::index(RefundRows::try_new(&concat_batches(&schema, &batches)?)?))
+    }
+
+    fn index(rows: RefundRows) -> Self {
+        let order_ids = rows.order_id.as_string::<i32>();
+        let mut by_order: HashMap<Box<str>, usize> = HashMap::new();
+        let mut runs: Vec<(Range<usize>, bool)> = Vec::new();
+        let mut refunds = Vec::with_capacity(rows.amount.len());
+        for row in 0..rows.amount.len() {
+            refunds.push(Refund { row: row as u32, at: rows.refunded_at[row], amount: rows.amount[row] });
+            match runs.last_mut() {
+                Some((run, _)) if order_ids.value(run.start) == order_ids.value(row) => run.end = row + 1,
+                _ => {
+                    by_order.insert(order_ids.value(row).into(), runs.len());
+                    runs.push((row..row + 1, false));
+                }
+            }
+        }
+        Self { rows, refunds, by_order, runs }
+    }
+
+    /// Returns an order's refunds as they were booked, and remembers that the order is known.
+    pub fn take(&mut self, order_id: &str) -> &[Refund] {
+        if self.by_order.is_empty() {
+            return &[];
+        }
+        let Some(&run) = self.by_order.get(order_id) else { return &[] };
+        self.runs[run].1 = true;
+        &self.refunds[self.runs[run].0.clone()]
+    }
+
+    /// Refunds whose order was never met.
+    pub fn unknown(&self) -> impl Iterator<Item = Refund> {
+        self.runs.iter().filter(|(_, known)| !known).flat_map(|(run, _)| &self.refunds[run.clone()]).copied()
+    }
+}

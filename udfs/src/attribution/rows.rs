@@ -1,0 +1,225 @@
+//! Rows of credits before they become columns: plain lists, filled by the kernel, emptied batch by batch.
+
+use super::touches::Place;
+
+/// The place that stands for "no touch": the row of held batch 0.
+pub const NO_TOUCH: Place = (0, 0);
+
+/// Why a row has no credit, or why its credit has no touch. A code in `Reasons`.
+pub type Reason = u32;
+
+/// The row is a touch with credit.
+pub const CREDITED: Reason = 0;
+/// The customer has no touch at all.
+pub const NO_TOUCHES: Reason = 1;
+/// The customer has touches, but none that the order may count.
+pub const NO_ELIGIBLE_TOUCH: Reason = 2;
+/// A refund names an order that there is not.
+pub const UNKNOWN_ORDER: Reason = 3;
+/// The touch is before the lookback window.
+pub const TOO_OLD: Reason = 4;
+/// The touch is after the order.
+pub const AFTER_ORDER: Reason = 5;
+/// The touch's id came before.
+pub const DUPLICATE: Reason = 6;
+/// The touch is a view, and a click is eligible.
+pub const VIEW_SUPERSEDED: Reason = 7;
+
+/// The texts of the reasons; `order_<status>` are added as statuses are met.
+#[derive(Debug)]
+pub struct Reasons {
+    names: Vec<String>,
+}
+
+impl Default for Reasons {
+    fn default() -> Self {
+        let fixed = [
+            "",
+            "no_touch",
+            "no_eligible_touch",
+            "unknown_order",
+            "too_old",
+            "after_order",
+            "duplicate",
+            "view_superseded",
+        ];
+        Self { names: fixed.map(str::to_owned).to_vec() }
+    }
+}
+
+impl Reasons {
+    /// The code of an order's status that gets no credit.
+    pub fn of_status(&mut self, status: Option<&str>) -> Reason {
+        let status = status.unwrap_or("unknown");
+        let statuses = &self.names[VIEW_SUPERSEDED as usize + 1..];
+        let known = statuses.iter().position(|name| name.strip_prefix("order_") == Some(status));
+        let index = known.unwrap_or_else(|| {
+            self.names.push(format!("order_{status}"));
+            self.names.len() - 2 - VIEW_SUPERSEDED as usize
+        });
+        VIEW_SUPERSEDED + 1 + index as Reason
+    }
+
+    /// The reason's text; none for `CREDITED`.
+    pub fn name(&self, reason: Reason) -> Option<&str> {
+        (reason != CREDITED).then(|| self.names[reason as usize].as_str())
+    }
+}
+
+/// An order, or one of its refunds.
+#[derive(Debug, Clone, Copy)]
+pub struct Entry {
+    /// Where the order's row is.
+    pub order: Place,
+    /// The refund's row, where the entry is a refund.
+    pub refund: Option<u32>,
+    /// Instant in microseconds: the order's, or the refund's.
+    pub booked_at: i64,
+    /// Ten-thousandths: the order's revenue, or minus the refund's amount.
+    pub amount: i64,
+    /// Ten-thousandths; none where the cost of goods is not known.
+    pub profit: Option<i64>,
+    /// Touches with credit.
+    pub journey_length: i64,
+}
+
+/// Which of the models' columns are asked for; the others are not computed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub weights: [bool; 5],
+    pub credits: [bool; 5],
+    pub profits: [bool; 5],
+}
+
+impl Wanted {
+    /// Every column of every model.
+    #[cfg(test)]
+    pub const ALL: Wanted = Wanted { weights: [true; 5], credits: [true; 5], profits: [true; 5] };
+
+    /// Whether anything of a model is asked for.
+    pub fn model(&self, m: usize) -> bool {
+        self.weights[m] || self.credits[m] || self.profits[m]
+    }
+}
+
+/// Rows as parallel lists: one element an entry in `entries`, one a row in the others.
+#[derive(Debug, Default)]
+pub struct Rows {
+    pub wanted: Wanted,
+    pub entries: Vec<Entry>,
+    /// The row's entry.
+    pub entry: Vec<u32>,
+    pub touch: Vec<Place>,
+    /// 1 for the first touch of a journey; 0 for a row that is not part of one.
+    pub position: Vec<i64>,
+    pub reason: Vec<Reason>,
+    /// False for rows whose weight and credits are null.
+    pub credited: Vec<bool>,
+    /// Per model; a list stays empty where it is not wanted.
+    pub weights: [Vec<f64>; 5],
+    pub credits: [Vec<i128>; 5],
+    pub profits: [Vec<i128>; 5],
+}
+
+impl Rows {
+    pub fn new(wanted: Wanted) -> Self {
+        Self { wanted, ..Self::default() }
+    }
+
+    pub fn len(&self) -> usize {
+        self.entry.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.entry.is_empty()
+    }
+
+    /// Empties the lists and keeps their room.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.entry.clear();
+        self.touch.clear();
+        self.position.clear();
+        self.reason.clear();
+        self.credited.clear();
+        self.weights.iter_mut().for_each(Vec::clear);
+        self.credits.iter_mut().for_each(Vec::clear);
+        self.profits.iter_mut().for_each(Vec::clear);
+    }
+
+    /// Starts a journey's rows: one a touch, in order. The caller extends the wanted weights, credits, profits.
+    pub fn push_journey(&mut self, entry: Entry, touches: impl Iterator<Item = Place>) {
+        let n = entry.journey_length as usize;
+        let index = self.push_entry(entry);
+        self.entry.extend(std::iter::repeat_n(index, n));
+        self.touch.extend(touches);
+        self.position.extend(1..=n as i64);
+        self.reason.extend(std::iter::repeat_n(CREDITED, n));
+        self.credited.extend(std::iter::repeat_n(true, n));
+    }
+
+    /// Gives an entry's whole amount to no touch.
+    pub fn push_unattributed(&mut self, entry: Entry, reason: Reason) {
+        let index = self.push_entry(entry);
+        self.push_row(index, NO_TOUCH, reason, true);
+        self.push_values(1.0, entry.amount, entry.profit.unwrap_or(0));
+    }
+
+    /// Lists an entry that gets no credit.
+    pub fn push_refused_entry(&mut self, entry: Entry, reason: Reason) {
+        let index = self.push_entry(entry);
+        self.push_row(index, NO_TOUCH, reason, false);
+        self.push_values(0.0, 0, 0);
+    }
+
+    /// Lists a touch that the last entry pushed does not count.
+    pub fn push_refused_touch(&mut self, touch: Place, reason: Reason) {
+        let index = self.entries.len() as u32 - 1;
+        self.push_row(index, touch, reason, false);
+        self.push_values(0.0, 0, 0);
+    }
+
+    fn push_entry(&mut self, entry: Entry) -> u32 {
+        self.entries.push(entry);
+        self.entries.len() as u32 - 1
+    }
+
+    fn push_row(&mut self, entry: u32, touch: Place, reason: Reason, credited: bool) {
+        self.entry.push(entry);
+        self.touch.push(touch);
+        self.position.push(0);
+        self.reason.push(reason);
+        self.credited.push(credited);
+    }
+
+    fn push_values(&mut self, weight: f64, credit: i64, profit: i64) {
+        for m in 0..5 {
+            if self.wanted.weights[m] {
+                self.weights[m].push(weight);
+            }
+            if self.wanted.credits[m] {
+                self.credits[m].push(i128::from(credit));
+            }
+            if self.wanted.profits[m] {
+                self.profits[m].push(i128::from(profit));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_status_becomes_a_reason_once() {
+        let mut reasons = Reasons::default();
+        let cancelled = reasons.of_status(Some("cancelled"));
+        assert_eq!(reasons.name(cancelled), Some("order_cancelled"));
+        assert_eq!(reasons.of_status(Some("cancelled")), cancelled);
+        let unknown = reasons.of_status(None);
+        assert_eq!(reasons.name(unknown), Some("order_unknown"));
+        assert_eq!(reasons.name(VIEW_SUPERSEDED), Some("view_superseded"));
+        assert_eq!(reasons.name(CREDITED), None);
+    }
+}

@@ -1,0 +1,176 @@
+//! One customer's touches, in the order of (touched_at, touch_id), each id once.
+
+use std::collections::HashMap;
+
+/// Where a row is: the number of its held batch, and the row in it.
+pub type Place = (usize, usize);
+
+/// Touches up to here are compared pair by pair; more are sorted by hash.
+const FEW: usize = 16;
+
+/// What dedupes one customer's touches: their ids, and what else tells two of one id apart.
+pub trait TouchText {
+    /// The touch's id.
+    fn id(&self, place: Place) -> &str;
+    /// Orders two touches of one id and instant by what is written in them.
+    fn compare(&self, a: Place, b: Place) -> std::cmp::Ordering;
+}
+
+/// One customer's touches as parallel lists; kept and cleared, never re-allocated.
+#[derive(Debug, Default)]
+pub struct Touches {
+    /// Instants in microseconds, ascending.
+    pub at: Vec<i64>,
+    /// Whether the touch is a view; a click otherwise.
+    pub view: Vec<bool>,
+    /// Where the touch's row is.
+    pub place: Vec<Place>,
+    /// Whether any touch is a view.
+    pub any_view: bool,
+    /// Touches whose id came before, with their instants.
+    pub duplicates: Vec<(i64, Place)>,
+    id_hash: Vec<u64>,
+    sorted: Vec<u64>,
+}
+
+impl Touches {
+    /// Forgets the customer.
+    pub fn clear(&mut self) {
+        self.at.clear();
+        self.view.clear();
+        self.place.clear();
+        self.any_view = false;
+        self.duplicates.clear();
+        self.id_hash.clear();
+    }
+
+    /// Adds a touch that is not before the last one added.
+    pub fn push(&mut self, at: i64, is_view: bool, place: Place, id_hash: u64) {
+        self.at.push(at);
+        self.view.push(is_view);
+        self.place.push(place);
+        self.any_view |= is_view;
+        self.id_hash.push(id_hash);
+    }
+
+    /// Whether the customer has no touch at all.
+    pub fn is_empty(&self) -> bool {
+        self.at.is_empty()
+    }
+
+    /// Moves every place `by` batches towards the front, after as many were let go.
+    pub fn shift(&mut self, by: usize) {
+        for place in self.place.iter_mut().chain(self.duplicates.iter_mut().map(|(_, place)| place)) {
+            place.0 -= by;
+        }
+    }
+
+    /// The first held batch that any touch is in.
+    pub fn first_batch(&self) -> Option<usize> {
+        let duplicates = self.duplicates.iter().map(|(_, place)| place.0);
+        self.place.first().map(|place| place.0).into_iter().chain(duplicates).min()
+    }
+
+    /// Leaves each id once, the earliest; the others go to `duplicates`. Called when all are pushed.
+    ///
+    /// Equal hashes are rare enough that the ids themselves are compared only when some are.
+    pub fn dedupe(&mut self, text: &impl TouchText) {
+        if self.has_equal_hashes() {
+            self.move_duplicates(text);
+        }
+    }
+
+    fn has_equal_hashes(&mut self) -> bool {
+        let hashes = &self.id_hash;
+        if hashes.len() <= FEW {
+            return (1..hashes.len()).any(|k| hashes[..k].contains(&hashes[k]));
+        }
+        self.sorted.clear();
+        self.sorted.extend_from_slice(hashes);
+        self.sorted.sort_unstable();
+        self.sorted.windows(2).any(|pair| pair[0] == pair[1])
+    }
+
+    /// Of two rows with one id and instant, the one that is written smaller stays, so that the order in which
+    /// the input came decides nothing.
+    fn move_duplicates(&mut self, text: &impl TouchText) {
+        let mut first: HashMap<&str, usize> = HashMap::with_capacity(self.at.len());
+        let mut kept = 0;
+        for k in 0..self.at.len() {
+            let (at, view, place) = (self.at[k], self.view[k], self.place[k]);
+            let Some(&earlier) = first.get(text.id(place)) else {
+                first.insert(text.id(place), kept);
+                (self.at[kept], self.view[kept], self.place[kept]) = (at, view, place);
+                kept += 1;
+                continue;
+            };
+            let replaces = self.at[earlier] == at
+                && view
+                    .cmp(&self.view[earlier])
+                    .then_with(|| text.compare(place, self.place[earlier]))
+                    .is_lt();
+            if replaces {
+                self.duplicates.push((at, self.place[earlier]));
+                self.view[earlier] = view;
+                self.place[earlier] = place;
+            } else {
+                self.duplicates.push((at, place));
+            }
+        }
+        self.at.truncate(kept);
+        self.view.truncate(kept);
+        self.place.truncate(kept);
+        self.any_view = self.view.contains(&true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Row k of batch 0 is a touch with id and text `rows[k]`.
+    struct Rows(Vec<(String, &'static str)>);
+
+    impl TouchText for Rows {
+        fn id(&self, place: Place) -> &str {
+            &self.0[place.1].0
+        }
+        fn compare(&self, a: Place, b: Place) -> std::cmp::Ordering {
+            self.0[a.1].1.cmp(self.0[b.1].1)
+        }
+    }
+
+    fn touches(rows: &[(i64, &str, &'static str)]) -> Touches {
+        let text = Rows(rows.iter().map(|(_, id, channel)| ((*id).to_owned(), *channel)).collect());
+        let mut touches = Touches::default();
+        for (k, (at, id, _)) in rows.iter().enumerate() {
+            // The ids' lengths as hashes: some ids collide without being equal.
+            touches.push(*at, false, (0, k), id.len() as u64);
+        }
+        touches.dedupe(&text);
+        touches
+    }
+
+    #[test]
+    fn an_id_counts_once_and_the_earliest_stays() {
+        let touches = touches(&[(1, "a", "x"), (2, "b", "x"), (3, "a", "y"), (3, "bb", "y")]);
+        assert_eq!(touches.at, [1, 2, 3]);
+        assert_eq!(touches.duplicates, [(3, (0, 2))]);
+    }
+
+    #[test]
+    fn of_two_at_one_instant_the_smaller_text_stays_in_any_order() {
+        let one = touches(&[(1, "a", "x"), (1, "a", "y")]);
+        let other = touches(&[(1, "a", "y"), (1, "a", "x")]);
+        assert_eq!((one.place[0].1, other.place[0].1), (0, 1));
+        assert_eq!((one.duplicates[0].1.1, other.duplicates[0].1.1), (1, 0));
+    }
+
+    #[test]
+    fn many_touches_are_checked_too() {
+        let ids: Vec<String> = (0..40).map(|k| "i".repeat(k % 39 + 1)).collect();
+        let rows: Vec<(i64, &str, &'static str)> =
+            ids.iter().enumerate().map(|(k, id)| (k as i64, id.as_str(), "x")).collect();
+        assert_eq!(touches(&rows).duplicates, [(39, (0, 39))]);
+    }
+}
