@@ -67,11 +67,14 @@ struct Document {
 #[derive(Debug, Clone)]
 pub struct KeyStore {
     path: PathBuf,
-    seen: Arc<Mutex<Option<(Stamp, Arc<Vec<Record>>)>>>,
+    seen: Arc<Mutex<Option<Seen>>>,
 }
 
 /// Changes whenever the file is replaced.
 type Stamp = (SystemTime, u64, u64);
+
+/// The records, and the file that they were read from.
+type Seen = (Stamp, Arc<Vec<Record>>);
 
 impl KeyStore {
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -118,6 +121,11 @@ impl KeyStore {
             record.info.revoked_at.get_or_insert_with(now);
             Ok(())
         })
+    }
+
+    /// Whether no key was ever made; revoked ones count, so that revoking the last one opens nothing.
+    pub fn is_empty(&self) -> Result<bool> {
+        Ok(self.records()?.is_empty())
     }
 
     /// Whether any key is in force.

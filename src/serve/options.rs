@@ -44,8 +44,8 @@ impl Default for Limits {
             sql_body_bytes: 256 << 10,
             requests_per_key: 64,
             queue_wait: Duration::from_secs(10),
-            request_timeout: Duration::from_secs(120),
-            body_idle_timeout: Duration::from_secs(60),
+            request_timeout: Duration::from_mins(2),
+            body_idle_timeout: Duration::from_mins(1),
             shutdown_grace: Duration::from_secs(30),
         }
     }
@@ -66,11 +66,6 @@ impl Default for ServeOptions {
 impl ServeOptions {
     pub fn key_store(&self) -> KeyStore {
         KeyStore::new(self.keys_file.clone().unwrap_or_else(|| keys::keys_file(&self.data)))
-    }
-
-    /// Whether requests need no key: by choice, or because there is none yet. Both on loopback alone.
-    pub fn is_open(&self) -> Result<bool> {
-        Ok(self.open || !self.key_store().has_keys()?)
     }
 }
 

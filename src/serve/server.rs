@@ -24,7 +24,7 @@ pub async fn serve(
         .map_err(|error| Error::unavailable("the address of the listener is not known").with_source(error))?;
     check_exposure(address, &options)?;
     let grace = options.limits.shutdown_grace;
-    let state = Arc::new(AppState::new(engine.clone(), options, address)?);
+    let state = Arc::new(AppState::new(engine.clone(), options, address));
     let (stop, mut stopping) = watch::channel(false);
     let server = axum::serve(listener, http::router(state)).with_graceful_shutdown(async move {
         shutdown.await;

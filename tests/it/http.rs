@@ -26,11 +26,20 @@ struct Server {
 }
 
 impl Server {
+    /// Neither open by choice nor with a key.
+    async fn unkeyed() -> Self {
+        Self::begin(false, false, Limits::default()).await
+    }
+
     async fn start(open: bool, limits: Limits) -> Self {
+        Self::begin(open, !open, limits).await
+    }
+
+    async fn begin(open: bool, with_key: bool, limits: Limits) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys_file = folder.path().join("keys.json");
         let keys = KeyStore::new(&keys_file);
-        if !open {
+        if with_key {
             keys.create("nobody", &[Scope::Land]).unwrap();
         }
         let engine = Engine::open(folder.path().join("lake").to_str().unwrap()).await.unwrap();
@@ -306,6 +315,17 @@ async fn a_key_is_needed_and_its_scope_is_its_limit() {
         let text = server.get(path).send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
         assert!(!text.contains("alpha") && !text.contains("beta-secret"), "{path}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_first_key_closes_an_open_server_and_revoking_it_opens_nothing() {
+    let server = Server::unkeyed().await;
+    value(server.get("/v1/tables?store=beta-secret")).await;
+    let key = server.key("alpha", Scope::Query);
+    problem(server.get("/v1/tables"), 401).await;
+    value(server.get("/v1/tables").bearer_auth(&key)).await;
+    server.keys.revoke(&server.keys.list().unwrap()[0].id).unwrap();
+    problem(server.get("/v1/tables"), 401).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,8 +28,8 @@ fn text(format: Format, batches: &[RecordBatch], numbers: Numbers) -> String {
 }
 
 /// The JSON of each row of one column.
-fn json(column: ArrayRef, numbers: Numbers) -> Vec<String> {
-    let cell = json_cell(&column, numbers);
+fn json(column: &ArrayRef, numbers: Numbers) -> Vec<String> {
+    let cell = json_cell(column, numbers);
     (0..column.len())
         .map(|row| {
             let mut out = Vec::new();
@@ -40,7 +40,7 @@ fn json(column: ArrayRef, numbers: Numbers) -> Vec<String> {
 }
 
 fn exact(column: impl Array + 'static) -> Vec<String> {
-    json(Arc::new(column), Numbers::Exact)
+    json(&(Arc::new(column) as ArrayRef), Numbers::Exact)
 }
 
 #[test]
@@ -49,13 +49,13 @@ fn numbers_that_readers_round_are_strings_unless_asked() {
     let integers = Int64Array::from(vec![Some(limit), Some(limit + 1), Some(-limit - 1), Some(7), None]);
     let expected = ["9007199254740992", "\"9007199254740993\"", "\"-9007199254740993\"", "7", "null"];
     assert_eq!(exact(integers.clone()), expected);
-    assert_eq!(json(Arc::new(integers), Numbers::Float)[1], "9007199254740993");
+    assert_eq!(json(&(Arc::new(integers) as ArrayRef), Numbers::Float)[1], "9007199254740993");
     assert_eq!(exact(UInt64Array::from(vec![u64::MAX])), ["\"18446744073709551615\""]);
     let money = Decimal128Array::from(vec![Some(125_000), Some(-1), Some(0), None])
         .with_precision_and_scale(18, 4)
         .unwrap();
     assert_eq!(exact(money.clone()), ["\"12.5000\"", "\"-0.0001\"", "\"0.0000\"", "null"]);
-    assert_eq!(json(Arc::new(money), Numbers::Float)[0], "12.5000");
+    assert_eq!(json(&(Arc::new(money) as ArrayRef), Numbers::Float)[0], "12.5000");
 }
 
 #[test]
@@ -149,8 +149,8 @@ fn an_empty_answer_is_still_a_document() {
         serde_json::from_str(&text(Format::Json, &[empty.clone(), empty.clone()], Numbers::Exact)).unwrap();
     assert_eq!(document["rows"], 0);
     assert_eq!(document["data"], serde_json::json!([]));
-    assert_eq!(text(Format::Csv, &[empty.clone()], Numbers::Exact), "id,name\n");
-    assert_eq!(text(Format::Ndjson, &[empty.clone()], Numbers::Exact), "");
+    assert_eq!(text(Format::Csv, std::slice::from_ref(&empty), Numbers::Exact), "id,name\n");
+    assert_eq!(text(Format::Ndjson, std::slice::from_ref(&empty), Numbers::Exact), "");
     let mut out = Vec::new();
     encode(Format::Json, &empty.schema(), &[], &EncodeOptions::default(), &mut out).unwrap();
     assert!(String::from_utf8(out).unwrap().contains("\"rows\":0"));
@@ -204,10 +204,11 @@ fn binary_formats_read_back_as_the_same_rows() {
 fn repeated_column_names_stay_apart_in_every_format() {
     let column = || Arc::new(Int64Array::from(vec![1])) as ArrayRef;
     let twice = batch(vec![("id", column()), ("id", column())]);
-    assert_eq!(text(Format::Ndjson, &[twice.clone()], Numbers::Exact), "{\"id\":1,\"id_2\":1}\n");
-    assert_eq!(text(Format::Csv, &[twice.clone()], Numbers::Exact), "id,id_2\n1,1\n");
+    assert_eq!(text(Format::Ndjson, std::slice::from_ref(&twice), Numbers::Exact), "{\"id\":1,\"id_2\":1}\n");
+    assert_eq!(text(Format::Csv, std::slice::from_ref(&twice), Numbers::Exact), "id,id_2\n1,1\n");
     for format in [Format::Arrow, Format::Parquet] {
-        encode(format, &twice.schema(), &[twice.clone()], &EncodeOptions::default(), Vec::new()).unwrap();
+        encode(format, &twice.schema(), std::slice::from_ref(&twice), &EncodeOptions::default(), Vec::new())
+            .unwrap();
     }
     assert_eq!(twice.schema().field(1).data_type(), &DataType::Int64);
 }

@@ -11,7 +11,7 @@ use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Problem;
 use super::query_string::QueryString;
-use super::state::{Access, AppState};
+use super::state::{AppState, Door};
 use crate::error::Error;
 use crate::serve::keys::{KeyInfo, Scope};
 
@@ -20,6 +20,12 @@ use crate::serve::keys::{KeyInfo, Scope};
 pub struct Caller {
     pub store: String,
     _place: OwnedSemaphorePermit,
+}
+
+impl Caller {
+    pub fn of(store: impl Into<String>, place: OwnedSemaphorePermit) -> Self {
+        Self { store: store.into(), _place: place }
+    }
 }
 
 /// A caller who may query.
@@ -60,9 +66,11 @@ impl FromRequestParts<Arc<AppState>> for AdminCaller {
 
 async fn caller(parts: &Parts, state: &AppState, scope: Scope) -> Result<Caller, Problem> {
     let asked = QueryString::of(&parts.uri)?.take("store");
-    let (store, gate) = match &state.access {
-        Access::Open { default_store } => (asked.unwrap_or_else(|| default_store.clone()), "open".to_owned()),
-        Access::Keys(keys) => {
+    let (store, gate) = match state.door()? {
+        Door::Open { default_store } => {
+            (asked.unwrap_or_else(|| default_store.to_owned()), "open".to_owned())
+        }
+        Door::Keys(keys) => {
             let key = authenticate(&parts.headers, |secret| keys.verify(secret))?;
             if !key.allows(scope) {
                 return Err(Problem::forbidden(format!("this key has no {scope:?} scope").to_lowercase()));
@@ -80,7 +88,7 @@ async fn caller(parts: &Parts, state: &AppState, scope: Scope) -> Result<Caller,
     };
     // The gate is never closed; waiting too long is the only way not to pass it.
     let place = waiting.await.ok().and_then(Result::ok).ok_or_else(busy)?;
-    Ok(Caller { store, _place: place })
+    Ok(Caller::of(store, place))
 }
 
 /// Finds the key of an `Authorization: Bearer` header.
@@ -104,7 +112,11 @@ fn authenticate(
 /// Keeps web pages of other sites away from an open server: a browser on this machine would carry out
 /// their requests, and a name of theirs may point to this machine.
 pub async fn guard_origin(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    if matches!(state.access, Access::Open { .. }) && !is_local(request.headers()) {
+    let door = match state.door() {
+        Ok(door) => door,
+        Err(error) => return Problem::from(error).into_response(),
+    };
+    if matches!(door, Door::Open { .. }) && !is_local(request.headers()) {
         let reason = "an open server answers requests to localhost only, from no other site's page";
         return Problem::forbidden(reason).into_response();
     }

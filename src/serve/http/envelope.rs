@@ -2,6 +2,7 @@
 //! panics and of errors on their way out.
 
 use std::error::Error as _;
+use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Instant;
@@ -96,7 +97,8 @@ fn log(problem: &Problem) {
     let mut causes = String::new();
     let mut source = error.source();
     while let Some(cause) = source {
-        causes.push_str(&format!(": {cause}"));
+        // Writing into memory cannot fail.
+        let _ = write!(causes, ": {cause}");
         source = cause.source();
     }
     match error.kind() {

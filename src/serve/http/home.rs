@@ -9,7 +9,7 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::problem::Problem;
 use super::query_string::QueryString;
-use super::state::{Access, AppState};
+use super::state::{AppState, Door};
 use crate::engine::{QueryInfo, TableInfo};
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
@@ -21,9 +21,9 @@ a{color:#0b62a8}.on{font-weight:600}small{color:#5b6b79}";
 
 pub async fn page(State(state): State<Arc<AppState>>, mut query: QueryString) -> Result<Response, Problem> {
     let mut body = String::from("<h1>Tributary</h1><p>Channels are tributaries; revenue is the river.</p>");
-    match &state.access {
-        Access::Open { default_store } => {
-            let store = query.take("store").unwrap_or_else(|| default_store.clone());
+    match state.door()? {
+        Door::Open { default_store } => {
+            let store = query.take("store").unwrap_or_else(|| default_store.to_owned());
             let stores = state.engine.stores().await?;
             let tables = state.engine.tables(&store).await?;
             body.push_str(&stores_part(&stores, &store));
@@ -32,7 +32,7 @@ pub async fn page(State(state): State<Arc<AppState>>, mut query: QueryString) ->
             body.push_str(&tables_part(&tables));
         }
         // Without a key, nobody learns what is here.
-        Access::Keys(_) => {
+        Door::Keys(_) => {
             body.push_str(
                 "<p>This server answers requests that carry a key: send the header \
                  <code>Authorization: Bearer KEY</code>. <code>tributary keys create</code> makes one.</p>",
@@ -59,7 +59,8 @@ fn stores_part(stores: &[String], chosen: &str) -> String {
     }
     for store in stores {
         let mark = if store == chosen { " class=\"on\"" } else { "" };
-        part.push_str(&format!("<a{mark} href=\"/?store={}\">{}</a> ", in_url(store), in_html(store)));
+        // Writing into memory cannot fail.
+        let _ = write!(part, "<a{mark} href=\"/?store={}\">{}</a> ", in_url(store), in_html(store));
     }
     part + "</p>"
 }

@@ -68,7 +68,8 @@ fn encoded(
         let Some((mut batches, mut encoder, caller)) = state else { return Ok(None) };
         let next = tokio::time::timeout_at(deadline, batches.next()).await;
         let next = next.unwrap_or_else(|_| Some(Err(Error::timeout("the query took too long"))));
-        match next.transpose().inspect_err(|error| tracing::warn!("an answer was cut: {error}"))? {
+        let next = next.transpose().inspect_err(|error| tracing::warn!("an answer was cut: {error}"));
+        match next? {
             Some(batch) => {
                 let mut bytes = Vec::new();
                 encoder.write(&batch, &mut bytes)?;
@@ -126,6 +127,7 @@ fn param(name: &str, value: serde_json::Value) -> Result<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::serve::encode::Format;
 
     fn ask(media: &'static str, body: &'static str) -> Result<(String, Params), Problem> {
         let mut headers = HeaderMap::new();
@@ -141,6 +143,22 @@ mod tests {
         assert_eq!(text, "select $a");
         assert_eq!(params["b"], "x");
         assert_eq!(params["c"], "true");
+    }
+
+    #[tokio::test]
+    async fn an_answer_that_fails_half_way_ends_with_an_error_and_no_further_bytes() {
+        let ids: arrow::array::ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![1]));
+        let batch = arrow::array::RecordBatch::try_from_iter([("id", ids)]).unwrap();
+        let encoder = Encoder::new(Format::Json, &batch.schema(), &EncodeOptions::default()).unwrap();
+        let batches = futures::stream::iter([Ok(batch.clone()), Err(Error::internal("broken")), Ok(batch)]);
+        let gate = Arc::new(tokio::sync::Semaphore::new(1));
+        let caller = Caller::of("a", Arc::clone(&gate).acquire_owned().await.unwrap());
+        let deadline = Instant::now() + std::time::Duration::from_mins(1);
+        let parts: Vec<_> = encoded(batches, encoder, deadline, caller).collect().await;
+        assert_eq!(parts.len(), 2);
+        assert!(parts[0].as_ref().unwrap().ends_with(b"{\"id\":1}"));
+        assert!(parts[1].is_err());
+        assert_eq!(gate.available_permits(), 1);
     }
 
     #[test]

@@ -16,28 +16,47 @@ use crate::serve::options::{Limits, ServeOptions};
 pub struct AppState {
     pub engine: Engine,
     pub limits: Limits,
-    pub access: Access,
+    access: Access,
     pub metrics: Option<PrometheusHandle>,
     gates: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
 
-/// Who may ask, and for which store.
-pub enum Access {
+/// Who may ask, as the options have it.
+struct Access {
+    /// Everybody may, by choice.
+    is_open: bool,
+    is_loopback: bool,
+    default_store: String,
+    keys: KeyStore,
+}
+
+/// Who may ask now, and for which store.
+pub enum Door<'a> {
     /// Everybody on this machine; `?store=` chooses.
-    Open { default_store: String },
+    Open { default_store: &'a str },
     /// Who has a key; the key's store alone.
-    Keys(KeyStore),
+    Keys(&'a KeyStore),
 }
 
 impl AppState {
-    pub fn new(engine: Engine, options: ServeOptions, address: SocketAddr) -> Result<Self> {
-        let access = if options.is_open()? && address.ip().is_loopback() {
-            Access::Open { default_store: options.default_store.clone() }
-        } else {
-            Access::Keys(options.key_store())
+    pub fn new(engine: Engine, options: ServeOptions, address: SocketAddr) -> Self {
+        let access = Access {
+            is_open: options.open,
+            is_loopback: address.ip().is_loopback(),
+            keys: options.key_store(),
+            default_store: options.default_store,
         };
         let metrics = metrics::install();
-        Ok(Self { engine, limits: options.limits, access, metrics, gates: Mutex::default() })
+        Self { engine, limits: options.limits, access, metrics, gates: Mutex::default() }
+    }
+
+    /// Open by choice, or while no key was ever made; on loopback alone. The first key closes it at once.
+    pub fn door(&self) -> Result<Door<'_>> {
+        let Access { is_open, is_loopback, default_store, keys } = &self.access;
+        if *is_loopback && (*is_open || keys.is_empty()?) {
+            return Ok(Door::Open { default_store });
+        }
+        Ok(Door::Keys(keys))
     }
 
     /// The gate that bounds how many requests of one key run at once.
