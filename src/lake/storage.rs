@@ -92,7 +92,10 @@ impl Storage {
 }
 
 /// What the providers' own variables say (`AWS_*`, `GOOGLE_*`, `AZURE_*`): object_store knows their names.
-#[expect(clippy::disallowed_methods, reason = "the providers' variables are object_store's to read, not ours")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the providers' variables are object_store's to read, not ours"
+)]
 fn bucket_options() -> impl Iterator<Item = (String, String)> {
     const PROVIDERS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
     std::env::vars()

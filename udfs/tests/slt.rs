@@ -1,4 +1,5 @@
 //! Runs the functions in SQL: every `.slt` file, and the goldens that come from outside.
+#![allow(clippy::unwrap_used)]
 
 use std::path::Path;
 

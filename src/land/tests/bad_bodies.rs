@@ -119,4 +119,3 @@ fn names_tell_formats() {
     assert_eq!(Format::from_content_type("application/vnd.apache.arrow.stream"), Some(Format::Arrow));
     assert_eq!(Format::from_content_type("text/html"), None);
 }
-
