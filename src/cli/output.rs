@@ -133,15 +133,11 @@ async fn write_wire(
     data_version: String,
 ) -> Outcome {
     let options = EncodeOptions { data_version, ..EncodeOptions::default() };
-    let mut encoder = Encoder::new(format, &schema, &options)?;
-    let mut buffer = Vec::new();
+    let mut encoder = Encoder::new(format, schema, options)?;
     while let Some(batch) = batches.next().await.transpose()? {
-        encoder.write(&batch, &mut buffer)?;
-        out.write_all(&buffer)?;
-        buffer.clear();
+        out.write_all(&encoder.push(&batch)?)?;
     }
-    encoder.finish(&mut buffer)?;
-    out.write_all(&buffer)?;
+    out.write_all(&encoder.finish()?)?;
     out.flush()?;
     Ok(())
 }

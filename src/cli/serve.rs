@@ -57,7 +57,11 @@ pub async fn listen(
     let bound = listener
         .local_addr()
         .map_err(|error| Error::unavailable("the address is not known").with_source(error))?;
-    let options = ServeOptions { data: config.storage.data.clone(), open: access == Access::Open };
+    let options = ServeOptions {
+        data: config.storage.data.clone(),
+        open: access == Access::Open,
+        ..ServeOptions::default()
+    };
     serve::verify(&options, bound).await?;
     let text = welcome(&format!("http://{bound}"));
     let mut out = std::io::stdout();

@@ -1,0 +1,32 @@
+//! Record batches become bytes of a wire format. In: a schema and batches, whole or one by one. Out:
+//! JSON, NDJSON, CSV, Arrow IPC or Parquet. How a value looks depends on its column's type alone,
+//! never on the query; this room refuses nothing that Arrow can hold.
+
+mod column;
+mod csv;
+mod encoder;
+mod format;
+mod json;
+mod names;
+
+pub use encoder::{Encoder, encode};
+pub use format::Format;
+pub use json::cell as json_cell;
+
+/// How numbers that JSON readers would round are written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Numbers {
+    /// Decimals, and integers beyond 2^53, are strings.
+    #[default]
+    Exact,
+    /// Every number is a JSON number; the reader may round it.
+    Float,
+}
+
+/// What an encoding needs beside the rows.
+#[derive(Debug, Clone, Default)]
+pub struct EncodeOptions {
+    pub numbers: Numbers,
+    /// Shown in a JSON document; the other formats have no place for it.
+    pub data_version: String,
+}

@@ -1,0 +1,155 @@
+//! Who asks, for which store. The store comes from the key alone.
+
+use std::sync::Arc;
+
+use axum::extract::{FromRequestParts, Request, State};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use tokio::sync::OwnedSemaphorePermit;
+
+use super::problem::Problem;
+use super::query_string::QueryString;
+use super::state::{Access, AppState};
+use crate::error::Error;
+use crate::serve::keys::{KeyInfo, Scope};
+
+/// Who asks. Holds one of the key's places until it is dropped: a streamed answer keeps it to its end.
+#[derive(Debug)]
+pub struct Caller {
+    pub store: String,
+    _place: OwnedSemaphorePermit,
+}
+
+/// A caller who may query.
+#[derive(Debug)]
+pub struct QueryCaller(pub Caller);
+
+/// A caller who may land.
+#[derive(Debug)]
+pub struct LandCaller(pub Caller);
+
+/// A caller who may see the server's own figures.
+#[derive(Debug)]
+pub struct AdminCaller;
+
+impl FromRequestParts<Arc<AppState>> for QueryCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
+        caller(parts, state, Scope::Query).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<AppState>> for LandCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
+        caller(parts, state, Scope::Land).await.map(Self)
+    }
+}
+
+impl FromRequestParts<Arc<AppState>> for AdminCaller {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
+        caller(parts, state, Scope::Admin).await.map(|_| Self)
+    }
+}
+
+async fn caller(parts: &Parts, state: &AppState, scope: Scope) -> Result<Caller, Problem> {
+    let asked = QueryString::of(&parts.uri)?.take("store");
+    let (store, gate) = match &state.access {
+        Access::Open { default_store } => (asked.unwrap_or_else(|| default_store.clone()), "open".to_owned()),
+        Access::Keys(keys) => {
+            let key = authenticate(&parts.headers, |secret| keys.verify(secret))?;
+            if !key.allows(scope) {
+                return Err(Problem::forbidden(format!("this key has no {scope:?} scope").to_lowercase()));
+            }
+            if asked.is_some_and(|store| store != key.store) {
+                return Err(Problem::forbidden("the store comes from the key: leave out ?store="));
+            }
+            (key.store, key.id)
+        }
+    };
+    let waiting = tokio::time::timeout(state.limits.queue_wait, state.gate(&gate).acquire_owned());
+    let busy = || {
+        Problem::new(StatusCode::TOO_MANY_REQUESTS, Error::limit("too many requests of this key at once"))
+            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+    };
+    // The gate is never closed; waiting too long is the only way not to pass it.
+    let place = waiting.await.ok().and_then(Result::ok).ok_or_else(busy)?;
+    Ok(Caller { store, _place: place })
+}
+
+/// Finds the key of an `Authorization: Bearer` header.
+fn authenticate(
+    headers: &HeaderMap,
+    verify: impl FnOnce(&str) -> crate::error::Result<Option<KeyInfo>>,
+) -> Result<KeyInfo, Problem> {
+    let given = headers.get(header::AUTHORIZATION).ok_or_else(|| {
+        Problem::unauthorized("a key is needed: send the header `Authorization: Bearer KEY`")
+    })?;
+    let secret = given
+        .to_str()
+        .ok()
+        .and_then(|given| given.split_once(' '))
+        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
+        .map(|(_, secret)| secret.trim())
+        .ok_or_else(|| Problem::unauthorized("the header has to be `Authorization: Bearer KEY`"))?;
+    verify(secret)?.ok_or_else(|| Problem::unauthorized("the key is unknown or revoked"))
+}
+
+/// Keeps web pages of other sites away from an open server: a browser on this machine would carry out
+/// their requests, and a name of theirs may point to this machine.
+pub async fn guard_origin(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    if matches!(state.access, Access::Open { .. }) && !is_local(request.headers()) {
+        let reason = "an open server answers requests to localhost only, from no other site's page";
+        return Problem::forbidden(reason).into_response();
+    }
+    next.run(request).await
+}
+
+fn is_local(headers: &HeaderMap) -> bool {
+    let text = |name: header::HeaderName| headers.get(name).map(|value| value.to_str().unwrap_or("?"));
+    let host_is_local = text(header::HOST).is_none_or(is_loopback_name);
+    let origin_is_local = text(header::ORIGIN)
+        .is_none_or(|origin| origin.split_once("://").is_some_and(|(_, host)| is_loopback_name(host)));
+    host_is_local && origin_is_local
+}
+
+fn is_loopback_name(authority: &str) -> bool {
+    let name = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next().unwrap_or_default(),
+        None => authority.rsplit_once(':').map_or(authority, |(name, _)| name),
+    };
+    name.eq_ignore_ascii_case("localhost")
+        || name.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_names_of_this_machine_are_local() {
+        for local in ["localhost", "LOCALHOST:80", "127.0.0.1:8080", "127.0.0.2", "[::1]:80", "[::1]"] {
+            assert!(is_loopback_name(local), "{local}");
+        }
+        for foreign in ["example.com", "localhost.example.com:80", "127.0.0.1.nip.io", "10.0.0.1", ""] {
+            assert!(!is_loopback_name(foreign), "{foreign}");
+        }
+    }
+
+    #[test]
+    fn a_foreign_origin_is_not_local_even_with_a_local_host() {
+        let mut headers = HeaderMap::new();
+        headers.insert(header::HOST, HeaderValue::from_static("127.0.0.1:8080"));
+        assert!(is_local(&headers));
+        headers.insert(header::ORIGIN, HeaderValue::from_static("https://example.com"));
+        assert!(!is_local(&headers));
+        headers.insert(header::ORIGIN, HeaderValue::from_static("null"));
+        assert!(!is_local(&headers));
+    }
+}

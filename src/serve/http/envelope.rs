@@ -1,0 +1,120 @@
+//! What surrounds every request: its id, its log line, its metrics, its time limit; and what becomes of
+//! panics and of errors on their way out.
+
+use std::error::Error as _;
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Instant;
+
+use axum::Json;
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures::FutureExt;
+use tracing::Instrument;
+
+use super::problem::Problem;
+use super::state::AppState;
+use crate::error::{Error, ErrorKind};
+
+const REQUEST_ID: &str = "x-request-id";
+
+/// Gives the request an id, runs it in a span, and turns whatever goes wrong into a problem document.
+pub async fn wrap(request: Request, next: Next) -> Response {
+    let begun = Instant::now();
+    let request_id = request_id(request.headers());
+    let path = request
+        .extensions()
+        .get::<MatchedPath>()
+        .map_or_else(|| "(none)".to_owned(), |path| path.as_str().to_owned());
+    let method = request.method().clone();
+    let span = tracing::info_span!("request", %request_id, %method, %path);
+    let response = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let response =
+        response.unwrap_or_else(|_| Problem::from(Error::internal("a handler panicked")).into_response());
+    let mut response = span.in_scope(|| finish(response, &request_id));
+    let elapsed = begun.elapsed();
+    let status = response.status().as_u16();
+    span.in_scope(|| tracing::info!(status, elapsed_us = elapsed.as_micros() as u64, "answered"));
+    let labels = [("path", path), ("method", method.to_string()), ("status", status.to_string())];
+    ::metrics::counter!("tributary_http_requests_total", &labels).increment(1);
+    ::metrics::histogram!("tributary_http_request_seconds", "path" => labels[0].1.clone()).record(elapsed);
+    let headers = response.headers_mut();
+    if let Ok(id) = HeaderValue::from_str(&request_id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    response
+}
+
+/// Bounds the time until an answer begins.
+pub async fn time_limit(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+    match tokio::time::timeout(state.limits.request_timeout, next.run(request)).await {
+        Ok(response) => response,
+        Err(_) => Problem::from(Error::timeout("the request took too long: ask for less")).into_response(),
+    }
+}
+
+fn finish(mut response: Response, request_id: &str) -> Response {
+    let problem = match response.extensions_mut().remove::<Problem>() {
+        Some(problem) => problem,
+        None if response.status().is_client_error() || response.status().is_server_error() => {
+            foreign(response.status())
+        }
+        None => return response,
+    };
+    log(&problem);
+    let mut answer = (problem.status, Json(problem.document(request_id))).into_response();
+    // `Allow` of a 405 is the router's, and stays.
+    if let Some(allow) = response.headers().get(header::ALLOW) {
+        answer.headers_mut().insert(header::ALLOW, allow.clone());
+    }
+    answer.headers_mut().extend(problem.headers);
+    answer.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    answer
+}
+
+/// Speaks for an error that a library answered by itself, whose text may be anything.
+fn foreign(status: StatusCode) -> Problem {
+    let error = match status {
+        StatusCode::NOT_FOUND => Error::not_found("there is no such path: / lists them"),
+        StatusCode::METHOD_NOT_ALLOWED => return Problem::method_not_allowed(),
+        StatusCode::PAYLOAD_TOO_LARGE => Error::limit("the body is larger than this path takes"),
+        StatusCode::UNSUPPORTED_MEDIA_TYPE => {
+            Error::invalid("the content type is not one that this path takes")
+        }
+        status if status.is_server_error() => Error::internal("a library failed"),
+        _ => Error::invalid("the request could not be read"),
+    };
+    Problem::new(status, error)
+}
+
+fn log(problem: &Problem) {
+    let error = &problem.error;
+    let code = error.kind().code();
+    let mut causes = String::new();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        causes.push_str(&format!(": {cause}"));
+        source = cause.source();
+    }
+    match error.kind() {
+        ErrorKind::Internal | ErrorKind::Unavailable => {
+            tracing::error!(code, "{error}{causes}");
+        }
+        _ => tracing::debug!(code, "{error}{causes}"),
+    }
+}
+
+fn request_id(headers: &HeaderMap) -> String {
+    let is_sane = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
+    };
+    headers
+        .get(REQUEST_ID)
+        .and_then(|id| id.to_str().ok())
+        .filter(is_sane)
+        .map_or_else(|| uuid::Uuid::now_v7().to_string(), ToOwned::to_owned)
+}

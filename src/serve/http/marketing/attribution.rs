@@ -1,0 +1,53 @@
+//! `GET /api/marketing/analytics/attribution`: credited revenue by channel under one model.
+
+use std::sync::Arc;
+
+use axum::extract::State;
+use axum::http::HeaderMap;
+use axum::response::Response;
+use chrono::Utc;
+use serde_json::{Map, Value};
+
+use super::period::Asked;
+use super::reply;
+use crate::error::Result;
+use crate::serve::http::access::QueryCaller;
+use crate::serve::http::problem::Problem;
+use crate::serve::http::query_string::QueryString;
+use crate::serve::http::state::AppState;
+
+pub async fn attribution(
+    State(state): State<Arc<AppState>>,
+    QueryCaller(caller): QueryCaller,
+    mut query: QueryString,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let asked = Asked::take(&mut query)?;
+    let model = query.take("model").unwrap_or_else(|| "linear".into());
+    query.end(&["start_date", "end_date", "days", "model", "store"])?;
+    let (engine, store) = (&state.engine, caller.store.as_str());
+    let settings = reply::settings(engine, store).await?;
+    let period = asked.period(settings.zone, Utc::now())?;
+    let mut params = period.params();
+    params.insert("model".into(), model.clone());
+    let answer = engine.query(store, "attribution/by_channel", &params, None).await?;
+    let groups = reply::by_currency(&answer.0)?;
+    let main = reply::main_currency(&groups, &settings.currency);
+    let mut parts = groups
+        .into_iter()
+        .map(|(currency, rows)| {
+            let credits = rows
+                .iter()
+                .map(|row| Ok((row.text("channel")?, row.money("credited_revenue")?.to_string().into())))
+                .collect::<Result<Map<String, Value>>>()?;
+            Ok((currency, Map::from_iter([("attribution".to_owned(), Value::from(credits))])))
+        })
+        .collect::<Result<std::collections::BTreeMap<_, _>>>()?;
+    parts
+        .entry(main.clone())
+        .or_insert_with(|| Map::from_iter([("attribution".to_owned(), Value::Object(Map::new()))]));
+    let mut data = Map::from_iter([("model".to_owned(), Value::from(model))]);
+    reply::spread(&mut data, parts, &main);
+    data.insert("date_range".into(), period.json());
+    Ok(reply::reply(data, &[answer], &headers)?)
+}

@@ -1,0 +1,57 @@
+//! `GET /api/marketing/analytics/benchmarks/{channel}`: a channel's metrics beside sourced benchmarks.
+
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use chrono::Utc;
+use serde_json::{Map, Value};
+
+use super::period::Asked;
+use super::reply;
+use super::rows::Row;
+use crate::error::Result;
+use crate::serve::http::access::QueryCaller;
+use crate::serve::http::problem::Problem;
+use crate::serve::http::query_string::QueryString;
+use crate::serve::http::state::AppState;
+
+/// `data` is keyed by metric, as documented; a store with several currencies sees its main one.
+pub async fn benchmarks(
+    State(state): State<Arc<AppState>>,
+    QueryCaller(caller): QueryCaller,
+    Path(channel): Path<String>,
+    mut query: QueryString,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let asked = Asked::take(&mut query)?;
+    let industry = query.take("industry");
+    query.end(&["start_date", "end_date", "days", "industry", "store"])?;
+    let (engine, store) = (&state.engine, caller.store.as_str());
+    let settings = reply::settings(engine, store).await?;
+    let mut params = asked.period(settings.zone, Utc::now())?.params();
+    params.insert("channel".into(), channel);
+    params.extend(industry.map(|industry| ("industry".to_owned(), industry)));
+    let answer = engine.query(store, "performance/benchmarks", &params, None).await?;
+    let mut groups = reply::by_currency(&answer.0)?;
+    let main = reply::main_currency(&groups, &settings.currency);
+    let rows = groups.remove(&main).unwrap_or_default();
+    let data = rows.iter().map(|row| Ok((row.text("metric")?, metric(*row)?))).collect::<Result<_>>()?;
+    Ok(reply::reply(data, &[answer], &headers)?)
+}
+
+/// Rates are shown in percent, as the benchmarks beside them are.
+fn metric(row: Row<'_>) -> Result<Value> {
+    let is_rate = row.text("metric")?.ends_with("_rate");
+    let mut metric = Map::new();
+    metric.insert("value".into(), if is_rate { row.percent("value")? } else { row.json("value")? });
+    metric.insert("rating".into(), row.json("rating")?);
+    let bounds = ["poor", "average", "good", "excellent"];
+    let bounds = bounds.into_iter().map(|name| Ok((name.to_owned(), row.json(name)?)));
+    metric.insert("benchmarks".into(), Value::Object(bounds.collect::<Result<_>>()?));
+    for name in ["unit", "direction", "industry", "source", "as_of"] {
+        metric.insert(name.into(), row.json(name)?);
+    }
+    Ok(metric.into())
+}

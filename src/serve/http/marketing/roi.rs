@@ -1,0 +1,67 @@
+//! `GET /api/marketing/analytics/roi/{channel}`: what a channel earned under linear attribution, and cost.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+use chrono::Utc;
+use serde_json::{Map, Value, json};
+
+use super::money::Money;
+use super::period::Asked;
+use super::reply;
+use crate::error::{Error, Result};
+use crate::serve::http::access::QueryCaller;
+use crate::serve::http::problem::Problem;
+use crate::serve::http::query_string::QueryString;
+use crate::serve::http::state::AppState;
+
+pub async fn roi(
+    State(state): State<Arc<AppState>>,
+    QueryCaller(caller): QueryCaller,
+    Path(channel): Path<String>,
+    mut query: QueryString,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let asked = Asked::take(&mut query)?;
+    query.end(&["start_date", "end_date", "days", "store"])?;
+    let (engine, store) = (&state.engine, caller.store.as_str());
+    let settings = reply::settings(engine, store).await?;
+    let period = asked.period(settings.zone, Utc::now())?;
+    let mut params = period.params();
+    params.insert("model".into(), "linear".into());
+    let answer = engine.query(store, "attribution/by_channel", &params, None).await?;
+    let wanted = channel.trim().to_lowercase();
+    let mut parts = BTreeMap::new();
+    for (currency, rows) in reply::by_currency(&answer.0)? {
+        for row in rows {
+            if row.text("channel")?.to_lowercase() == wanted {
+                let (revenue, cost) = (row.money("credited_revenue")?, row.money("cost")?);
+                parts.insert(currency.clone(), part(revenue, cost, row.percent("roi")?, row.json("roas")?)?);
+            }
+        }
+    }
+    let main = reply::main_currency(&parts, &settings.currency);
+    // A channel without touches and spend earned nothing and cost nothing.
+    if !parts.contains_key(&main) {
+        parts.insert(main.clone(), part(Money::ZERO, Money::ZERO, Value::Null, Value::Null)?);
+    }
+    let mut data = Map::from_iter([("channel".to_owned(), Value::from(channel))]);
+    reply::spread(&mut data, parts, &main);
+    data.insert("date_range".into(), period.json());
+    Ok(reply::reply(data, &[answer], &headers)?)
+}
+
+/// `roi` is in percent; it and `roas` are null where there was no cost.
+fn part(revenue: Money, cost: Money, roi: Value, roas: Value) -> Result<Map<String, Value>> {
+    let profit = revenue.subtract(cost).ok_or_else(|| Error::limit("a sum has more than 38 digits"))?;
+    Ok(Map::from_iter([
+        ("revenue".to_owned(), json!(revenue.to_string())),
+        ("cost".to_owned(), json!(cost.to_string())),
+        ("profit".to_owned(), json!(profit.to_string())),
+        ("roi".to_owned(), roi),
+        ("roas".to_owned(), roas),
+    ]))
+}

@@ -1,0 +1,22 @@
+//! HTTP. In: requests. Out: the engine's answers in a wire format, or a problem document. `router.rs` lists
+//! every path; one file per subject answers them.
+
+mod access;
+mod answer;
+mod body;
+mod envelope;
+mod health;
+mod home;
+mod land;
+mod marketing;
+mod metrics;
+mod problem;
+mod queries;
+mod query_string;
+mod router;
+mod sql;
+mod state;
+mod tables;
+
+pub use router::router;
+pub use state::AppState;

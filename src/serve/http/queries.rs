@@ -1,0 +1,70 @@
+//! Named queries: the list, and their answers.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use axum::response::Response;
+
+use super::access::QueryCaller;
+use super::answer;
+use super::problem::Problem;
+use super::query_string::QueryString;
+use super::state::AppState;
+use crate::error::Error;
+use crate::serve::encode::Format;
+
+/// `GET /v1/queries`: every query with its parameters.
+pub async fn list(
+    State(state): State<Arc<AppState>>,
+    _: QueryCaller,
+    query: QueryString,
+) -> Result<Json<serde_json::Value>, Problem> {
+    query.end(&["store"])?;
+    Ok(Json(serde_json::json!({ "queries": state.engine.queries() })))
+}
+
+/// `GET /v1/queries/{topic}/{name}`: the answer, from the cache where the data has not changed.
+pub async fn answer(
+    State(state): State<Arc<AppState>>,
+    QueryCaller(caller): QueryCaller,
+    Path((topic, file)): Path<(String, String)>,
+    mut query: QueryString,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let (name, extension) = split_extension(&file)?;
+    let asked = query.take_format()?;
+    let format = answer::choose_format(extension.or(asked), &headers)?;
+    let numbers = query.take_numbers()?;
+    let min_version = query
+        .take("min_version")
+        .map(|version| {
+            version.parse::<u64>().map_err(|error| {
+                Error::invalid("min_version has to be a receipt's version, a whole number").with_source(error)
+            })
+        })
+        .transpose()?;
+    let (name, params) = (format!("{topic}/{name}"), query.rest());
+    let engine = &state.engine;
+    if headers.contains_key(axum::http::header::IF_NONE_MATCH) {
+        let key = engine.query_key(&caller.store, &name, &params, min_version).await?;
+        let etag = answer::etag(&key, format, numbers);
+        if answer::is_known(&headers, &etag) {
+            return Ok(answer::not_modified(&etag));
+        }
+    }
+    let (answer, status) = engine.query(&caller.store, &name, &params, min_version).await?;
+    answer::respond(&answer, status, format, numbers)
+}
+
+/// Splits `channels.csv`; names of queries have no dot.
+fn split_extension(file: &str) -> Result<(&str, Option<Format>), Problem> {
+    match file.split_once('.') {
+        None => Ok((file, None)),
+        Some((name, extension)) => {
+            let format = Format::from_name(extension).ok_or_else(answer::not_acceptable)?;
+            Ok((name, Some(format)))
+        }
+    }
+}

@@ -1,0 +1,119 @@
+//! Who is let in, how much they may ask for, and where the server may listen.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::keys::{self, KeyStore};
+use crate::error::{Error, Result};
+
+/// How a server behaves; every field has a default.
+#[derive(Debug, Clone)]
+pub struct ServeOptions {
+    /// Where the lake is; the keys of a local one are kept beside it.
+    pub data: String,
+    /// Asks for no key and lets `?store=` choose the store; on loopback only.
+    pub open: bool,
+    /// The store of an open server where `?store=` is not given.
+    pub default_store: String,
+    /// The file of the keys; found by `data` where it is not given.
+    pub keys_file: Option<PathBuf>,
+    pub limits: Limits,
+}
+
+/// What one request, and one key, may use.
+#[derive(Debug, Clone)]
+pub struct Limits {
+    pub land_body_bytes: u64,
+    pub sql_body_bytes: usize,
+    /// Requests of one key that run at once; further ones wait, then are refused.
+    pub requests_per_key: usize,
+    pub queue_wait: Duration,
+    /// The time until an answer begins, and until a streamed one ends.
+    pub request_timeout: Duration,
+    /// The longest silence of a client that sends a body.
+    pub body_idle_timeout: Duration,
+    /// The time that requests in flight get when the server stops.
+    pub shutdown_grace: Duration,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            land_body_bytes: 8 << 30,
+            sql_body_bytes: 256 << 10,
+            requests_per_key: 64,
+            queue_wait: Duration::from_secs(10),
+            request_timeout: Duration::from_secs(120),
+            body_idle_timeout: Duration::from_secs(60),
+            shutdown_grace: Duration::from_secs(30),
+        }
+    }
+}
+
+impl Default for ServeOptions {
+    fn default() -> Self {
+        Self {
+            data: "./tributary-data".into(),
+            open: false,
+            default_store: "demo".into(),
+            keys_file: None,
+            limits: Limits::default(),
+        }
+    }
+}
+
+impl ServeOptions {
+    pub fn key_store(&self) -> KeyStore {
+        KeyStore::new(self.keys_file.clone().unwrap_or_else(|| keys::keys_file(&self.data)))
+    }
+
+    /// Whether requests need no key: by choice, or because there is none yet. Both on loopback alone.
+    pub fn is_open(&self) -> Result<bool> {
+        Ok(self.open || !self.key_store().has_keys()?)
+    }
+}
+
+/// Refuses to serve strangers without keys.
+pub fn check_exposure(address: SocketAddr, options: &ServeOptions) -> Result<()> {
+    if address.ip().is_loopback() {
+        return Ok(());
+    }
+    if options.open {
+        return Err(Error::invalid(format!(
+            "an open server listens on this machine only, not on {address}: use 127.0.0.1, or serve with keys"
+        )));
+    }
+    if !options.key_store().has_keys()? {
+        return Err(Error::invalid(format!(
+            "there is no key, so nothing protects {address}: run `tributary keys create` first, or listen on 127.0.0.1"
+        )));
+    }
+    Ok(())
+}
+
+/// The same as [`check_exposure`], for callers that wait.
+#[allow(clippy::unused_async)]
+pub async fn verify(options: &ServeOptions, address: SocketAddr) -> Result<()> {
+    check_exposure(address, options)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::serve::keys::Scope;
+
+    #[test]
+    fn another_address_than_loopback_needs_a_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let options =
+            ServeOptions { keys_file: Some(folder.path().join("keys.json")), ..ServeOptions::default() };
+        let (loopback, everywhere) = ("127.0.0.1:0".parse().unwrap(), "0.0.0.0:80".parse().unwrap());
+        assert!(check_exposure(loopback, &options).is_ok());
+        let error = check_exposure(everywhere, &options).unwrap_err();
+        assert!(error.message().contains("keys create"), "{error}");
+        options.key_store().create("shop", &[Scope::Query]).unwrap();
+        assert!(check_exposure(everywhere, &options).is_ok());
+        assert!(check_exposure(everywhere, &ServeOptions { open: true, ..options }).is_err());
+    }
+}
