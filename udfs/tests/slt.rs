@@ -1,5 +1,5 @@
 //! Runs the functions in SQL: every `.slt` file, and the goldens that come from outside.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::disallowed_methods, clippy::needless_pass_by_value)]
 
 use std::path::Path;
 
