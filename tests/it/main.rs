@@ -6,5 +6,6 @@ mod support;
 mod cli;
 mod embed;
 mod goldens;
+mod http;
 mod invariants;
 mod lake;

@@ -6,7 +6,6 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow_ipc::writer::StreamWriter;
-use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
@@ -28,11 +27,15 @@ pub fn encode(
 ) -> Result<()> {
     let unwritten =
         |error: std::io::Error| Error::unavailable("the answer could not be written").with_source(error);
-    let mut encoder = Encoder::new(format, Arc::clone(schema), options.clone())?;
+    let mut encoder = Encoder::new(format, schema, options)?;
+    let mut buffer = Vec::new();
     for batch in batches {
-        out.write_all(&encoder.push(batch)?).map_err(unwritten)?;
+        encoder.write(batch, &mut buffer)?;
+        out.write_all(&buffer).map_err(unwritten)?;
+        buffer.clear();
     }
-    out.write_all(&encoder.finish()?).map_err(unwritten)
+    encoder.finish(&mut buffer)?;
+    out.write_all(&buffer).map_err(unwritten)
 }
 
 /// Encodes batches one by one. Whatever was written makes a valid document only after `finish`.
@@ -53,8 +56,8 @@ enum Sink {
 }
 
 impl Encoder {
-    pub fn new(format: Format, schema: SchemaRef, options: EncodeOptions) -> Result<Self> {
-        let schema = with_unique_names(&schema);
+    pub fn new(format: Format, schema: &SchemaRef, options: &EncodeOptions) -> Result<Self> {
+        let schema = with_unique_names(schema);
         let sink = match format {
             Format::Json => Sink::Json { keys: json::keys(&schema) },
             Format::Ndjson => Sink::Ndjson { keys: json::keys(&schema) },
@@ -64,24 +67,11 @@ impl Encoder {
             ),
             Format::Parquet => Sink::Parquet(Box::new(parquet_writer(&schema)?)),
         };
-        Ok(Self { schema, options, rows: 0, has_begun: false, sink })
+        Ok(Self { schema, options: options.clone(), rows: 0, has_begun: false, sink })
     }
 
-    /// Takes a batch, and gives the bytes that are ready to leave.
-    pub fn push(&mut self, batch: &RecordBatch) -> Result<Bytes> {
-        let mut bytes = Vec::new();
-        self.write(batch, &mut bytes)?;
-        Ok(bytes.into())
-    }
-
-    /// Gives what completes the document.
-    pub fn finish(mut self) -> Result<Bytes> {
-        let mut bytes = Vec::new();
-        self.end(&mut bytes)?;
-        Ok(bytes.into())
-    }
-
-    fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends the bytes of a batch that are ready to leave.
+    pub fn write(&mut self, batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
         self.begin(out);
         match &mut self.sink {
             Sink::Json { keys } => {
@@ -110,7 +100,8 @@ impl Encoder {
         Ok(())
     }
 
-    fn end(&mut self, out: &mut Vec<u8>) -> Result<()> {
+    /// Appends what completes the document.
+    pub fn finish(mut self, out: &mut Vec<u8>) -> Result<()> {
         self.begin(out);
         match &mut self.sink {
             Sink::Json { .. } => {

@@ -8,6 +8,8 @@ mod encoder;
 mod format;
 mod json;
 mod names;
+#[cfg(test)]
+mod tests;
 
 pub use encoder::{Encoder, encode};
 pub use format::Format;

@@ -44,7 +44,7 @@ pub async fn run(
     // The first batch is computed before the status is sent: most failures come here.
     let first = stream.next().await.transpose().map_err(Error::from)?;
     let options = EncodeOptions { numbers, data_version: data_version.clone() };
-    let encoder = Encoder::new(format, stream.schema(), options)?;
+    let encoder = Encoder::new(format, &stream.schema(), &options)?;
     let batches = futures::stream::iter(first.map(Ok)).chain(stream.map(|batch| batch.map_err(Error::from)));
     let mut response =
         Body::from_stream(encoded(Box::pin(batches), encoder, deadline, caller)).into_response();
@@ -70,10 +70,15 @@ fn encoded(
         let next = next.unwrap_or_else(|_| Some(Err(Error::timeout("the query took too long"))));
         match next.transpose().inspect_err(|error| tracing::warn!("an answer was cut: {error}"))? {
             Some(batch) => {
-                let bytes = encoder.push(&batch)?;
-                Ok(Some((bytes, Some((batches, encoder, caller)))))
+                let mut bytes = Vec::new();
+                encoder.write(&batch, &mut bytes)?;
+                Ok(Some((Bytes::from(bytes), Some((batches, encoder, caller)))))
             }
-            None => Ok(Some((encoder.finish()?, None))),
+            None => {
+                let mut bytes = Vec::new();
+                encoder.finish(&mut bytes)?;
+                Ok(Some((Bytes::from(bytes), None)))
+            }
         }
     })
     .filter(|bytes| std::future::ready(!matches!(bytes, Ok(bytes) if bytes.is_empty())))
