@@ -133,11 +133,15 @@ async fn write_wire(
     data_version: String,
 ) -> Outcome {
     let options = EncodeOptions { data_version, ..EncodeOptions::default() };
-    let mut encoder = Encoder::new(format, schema, options)?;
+    let mut encoder = Encoder::new(format, &schema, &options)?;
+    let mut buffer = Vec::new();
     while let Some(batch) = batches.next().await.transpose()? {
-        out.write_all(&encoder.push(&batch)?)?;
+        encoder.write(&batch, &mut buffer)?;
+        out.write_all(&buffer)?;
+        buffer.clear();
     }
-    out.write_all(&encoder.finish()?)?;
+    encoder.finish(&mut buffer)?;
+    out.write_all(&buffer)?;
     out.flush()?;
     Ok(())
 }
