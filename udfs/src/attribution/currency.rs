@@ -15,9 +15,9 @@ const THOUSANDTHS: [&str; 7] = ["KWD", "BHD", "OMR", "JOD", "TND", "IQD", "LYD"]
 pub fn minor_unit(currency: Option<&str>) -> i64 {
     let Some(code) = currency.map(str::trim) else { return 100 };
     let is = |name: &&str| name.eq_ignore_ascii_case(code);
-    if WHOLE.iter().any(|name| is(&name)) {
+    if WHOLE.iter().any(&is) {
         10_000
-    } else if THOUSANDTHS.iter().any(|name| is(&name)) {
+    } else if THOUSANDTHS.iter().any(is) {
         10
     } else {
         100

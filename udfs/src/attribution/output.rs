@@ -105,11 +105,12 @@ impl Source<'_> {
             "source" => self.of_touch(|batch| &batch.source),
             "campaign" => self.of_touch(|batch| &batch.campaign),
             "position" => Ok(Arc::new(Int64Array::from(rows.position.clone()))),
-            "reason" => Ok(Arc::new(StringArray::from_iter(
-                rows.reason.iter().map(|&reason| self.reasons.name(reason)),
-            ))),
+            "reason" => {
+                let names = rows.reason.iter().map(|&reason| self.reasons.name(reason));
+                Ok(Arc::new(names.collect::<StringArray>()))
+            }
             _ => match model_column(name) {
-                Some((m, what)) => self.model(m, what),
+                Some((m, what)) => Ok(self.model(m, what)),
                 None => Ok(take(&self.entry_column(name)?, &self.entry, None)?),
             },
         }
@@ -188,10 +189,10 @@ impl Source<'_> {
         Ok(interleave(&arrays, &self.rows.entries.iter().map(place).collect::<Vec<_>>())?)
     }
 
-    fn model(&self, m: usize, what: &str) -> Result<ArrayRef> {
+    fn model(&self, m: usize, what: &str) -> ArrayRef {
         let rows = self.rows;
         let credited = NullBuffer::from(BooleanArray::from(rows.credited.clone()).values().clone());
-        Ok(match what {
+        match what {
             "weight" => Arc::new(Float64Array::new(rows.weights[m].clone().into(), Some(credited))),
             "credit" => Arc::new(
                 Decimal128Array::new(rows.credits[m].clone().into(), Some(credited)).with_data_type(MONEY),
@@ -202,7 +203,7 @@ impl Source<'_> {
                 let nulls = NullBuffer::union(Some(&credited), Some(&known));
                 Arc::new(Decimal128Array::new(rows.profits[m].clone().into(), nulls).with_data_type(MONEY))
             }
-        })
+        }
     }
 }
 

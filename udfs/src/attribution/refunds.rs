@@ -16,7 +16,7 @@ use super::inputs::RefundRows;
 #[derive(Debug)]
 pub struct Refunds {
     pub rows: RefundRows,
-    refunds: Vec<Refund>,
+    sorted: Vec<Refund>,
     by_order: HashMap<Box<str>, usize>,
     /// Runs of one order's refunds, and whether the order was met.
     runs: Vec<(Range<usize>, bool)>,
@@ -42,9 +42,9 @@ impl Refunds {
         let order_ids = rows.order_id.as_string::<i32>();
         let mut by_order: HashMap<Box<str>, usize> = HashMap::new();
         let mut runs: Vec<(Range<usize>, bool)> = Vec::new();
-        let mut refunds = Vec::with_capacity(rows.amount.len());
+        let mut sorted = Vec::with_capacity(rows.amount.len());
         for row in 0..rows.amount.len() {
-            refunds.push(Refund { row: row as u32, at: rows.refunded_at[row], amount: rows.amount[row] });
+            sorted.push(Refund { row: row as u32, at: rows.refunded_at[row], amount: rows.amount[row] });
             match runs.last_mut() {
                 Some((run, _)) if order_ids.value(run.start) == order_ids.value(row) => run.end = row + 1,
                 _ => {
@@ -53,7 +53,7 @@ impl Refunds {
                 }
             }
         }
-        Self { rows, refunds, by_order, runs }
+        Self { rows, sorted, by_order, runs }
     }
 
     /// Returns an order's refunds as they were booked, and remembers that the order is known.
@@ -63,11 +63,11 @@ impl Refunds {
         }
         let Some(&run) = self.by_order.get(order_id) else { return &[] };
         self.runs[run].1 = true;
-        &self.refunds[self.runs[run].0.clone()]
+        &self.sorted[self.runs[run].0.clone()]
     }
 
     /// Refunds whose order was never met.
     pub fn unknown(&self) -> impl Iterator<Item = Refund> {
-        self.runs.iter().filter(|(_, known)| !known).flat_map(|(run, _)| &self.refunds[run.clone()]).copied()
+        self.runs.iter().filter(|(_, known)| !known).flat_map(|(run, _)| &self.sorted[run.clone()]).copied()
     }
 }

@@ -57,7 +57,7 @@ impl ScalarUDFImpl for SafeRatio {
             (Some(a), Some(b)) if b != 0.0 => Some(a / b),
             _ => None,
         });
-        Ok(ColumnarValue::Array(Arc::new(Float64Array::from_iter(ratios))))
+        Ok(ColumnarValue::Array(Arc::new(ratios.collect::<Float64Array>())))
     }
 
     fn documentation(&self) -> Option<&Documentation> {

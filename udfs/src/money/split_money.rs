@@ -66,7 +66,7 @@ impl ScalarUDFImpl for SplitMoney {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let amounts = arrays[0].as_primitive::<Decimal128Type>();
         let lists = arrays[1].as_list::<i32>();
-        let currencies = arrays.get(2).map(|array| array.as_string::<i32>());
+        let currencies = arrays.get(2).map(arrow::array::AsArray::as_string::<i32>);
         let mut out = ListBuilder::new(Decimal128Builder::new().with_data_type(MONEY)).with_field(item());
         let (mut weights, mut parts, mut room) = (Vec::new(), Vec::new(), Remainders::default());
         for row in 0..amounts.len() {
