@@ -116,6 +116,10 @@ async fn value(request: RequestBuilder) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
+async fn json_of(response: Response) -> Value {
+    serde_json::from_str(&response.text().await.unwrap()).unwrap()
+}
+
 async fn problem(request: RequestBuilder, status: u16) -> Value {
     problem_of(request.send().await.unwrap(), status).await
 }
@@ -197,7 +201,7 @@ async fn a_named_query_answers_in_every_format_and_knows_what_the_client_has() {
     let first = server.get(&format!("{path}?{period}")).send().await.unwrap();
     assert_eq!(first.headers()["tributary-cache"], "miss");
     let etag = first.headers()["etag"].to_str().unwrap().to_owned();
-    let document: Value = first.json().await.unwrap();
+    let document: Value = json_of(first).await;
     assert_eq!(document["rows"], 2);
     assert_eq!(document["data"][0]["revenue"], "100.3000");
     let again = server.get(&format!("{path}.json?{period}")).send().await.unwrap();
@@ -223,7 +227,7 @@ async fn a_named_query_answers_in_every_format_and_knows_what_the_client_has() {
     let fresh = server.get(&format!("{path}?{period}&min_version={}", receipt["version"]));
     let fresh = fresh.header("if-none-match", &etag).send().await.unwrap();
     assert_eq!(fresh.status(), 200);
-    assert_eq!(fresh.json::<Value>().await.unwrap()["rows"], 3);
+    assert_eq!(json_of(fresh).await["rows"], 3);
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -416,7 +420,7 @@ async fn stopping_lets_a_landing_in_flight_finish() {
     server.stop.take().unwrap().send(()).unwrap();
     sender.unbounded_send(Ok(b"x1,c9,2026-01-01T00:00:00Z,ads\n".to_vec())).unwrap();
     drop(sender);
-    let receipt: Value = landing.await.unwrap().unwrap().json().await.unwrap();
+    let receipt: Value = json_of(landing.await.unwrap().unwrap()).await;
     assert_eq!(receipt["rows"], 1, "{receipt}");
     tokio::time::timeout(Duration::from_secs(20), server.task).await.unwrap().unwrap().unwrap();
     assert!(server.client.get(&server.url).send().await.is_err());

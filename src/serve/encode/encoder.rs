@@ -51,7 +51,7 @@ enum Sink {
     Json { keys: Vec<String> },
     Ndjson { keys: Vec<String> },
     Csv,
-    Arrow(StreamWriter<Vec<u8>>),
+    Arrow(Box<StreamWriter<Vec<u8>>>),
     Parquet(Box<ArrowWriter<Vec<u8>>>),
 }
 
@@ -62,9 +62,9 @@ impl Encoder {
             Format::Json => Sink::Json { keys: json::keys(&schema) },
             Format::Ndjson => Sink::Ndjson { keys: json::keys(&schema) },
             Format::Csv => Sink::Csv,
-            Format::Arrow => Sink::Arrow(
+            Format::Arrow => Sink::Arrow(Box::new(
                 StreamWriter::try_new(Vec::new(), &schema).map_err(|error| refused(format, error))?,
-            ),
+            )),
             Format::Parquet => Sink::Parquet(Box::new(parquet_writer(&schema)?)),
         };
         Ok(Self { schema, options: options.clone(), rows: 0, has_begun: false, sink })

@@ -69,18 +69,15 @@ fn encoded(
         let next = tokio::time::timeout_at(deadline, batches.next()).await;
         let next = next.unwrap_or_else(|_| Some(Err(Error::timeout("the query took too long"))));
         let next = next.transpose().inspect_err(|error| tracing::warn!("an answer was cut: {error}"));
-        match next? {
-            Some(batch) => {
-                let mut bytes = Vec::new();
-                encoder.write(&batch, &mut bytes)?;
-                Ok(Some((Bytes::from(bytes), Some((batches, encoder, caller)))))
-            }
-            None => {
-                let mut bytes = Vec::new();
-                encoder.finish(&mut bytes)?;
-                Ok(Some((Bytes::from(bytes), None)))
-            }
-        }
+        let mut bytes = Vec::new();
+        let rest = if let Some(batch) = next? {
+            encoder.write(&batch, &mut bytes)?;
+            Some((batches, encoder, caller))
+        } else {
+            encoder.finish(&mut bytes)?;
+            None
+        };
+        Ok(Some((Bytes::from(bytes), rest)))
     })
     .filter(|bytes| std::future::ready(!matches!(bytes, Ok(bytes) if bytes.is_empty())))
 }
