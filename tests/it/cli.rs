@@ -116,11 +116,11 @@ fn a_named_query_answers_and_an_unknown_one_lists_the_known() {
     let lake = Lake::with_orders();
     let range = ["--param", "start=2026-03-01", "--param", "end=2026-04-01"];
     let named = |name: &'static str| [&["query", name, "-f", "csv"][..], &range[..]].concat();
-    let answer = lake.stdout(&named("attribution/reconciliation"));
+    let answer = lake.stdout(&named("attribution/by_channel"));
     assert!(answer.lines().count() > 1, "{answer}");
-    let output = lake.run(&named("attribution/reconcilation"));
+    let output = lake.run(&named("attribution/by_chanel"));
     assert_eq!(output.status.code(), Some(3));
-    assert!(stderr(&output).contains("did you mean attribution/reconciliation?"), "{}", stderr(&output));
+    assert!(stderr(&output).contains("did you mean attribution/by_channel?"), "{}", stderr(&output));
 }
 
 #[test]
