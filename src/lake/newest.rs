@@ -7,7 +7,6 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
@@ -31,7 +30,7 @@ use super::write::key_rows;
 use crate::error::{Error, Result};
 
 /// When a row was landed, and by which batch where two landed in the same microsecond.
-type RowVersion = (i64, u64);
+type RowVersion = (i64, u128);
 
 /// The newest version of every key of some landed files.
 #[derive(Debug, Clone, Default)]
@@ -125,22 +124,15 @@ fn row_versions(batch: &RecordBatch) -> Result<Vec<RowVersion>> {
         .column_by_name(BATCH_ID_COLUMN)
         .and_then(|column| column.as_string_opt::<i32>())
         .ok_or_else(missing)?;
-    let mut previous: Option<(&str, u64)> = None;
-    let versions = at.values().iter().enumerate().map(|(row, us)| {
-        let id = ids.value(row);
-        let tie_break = match previous {
-            Some((text, hash)) if text == id => hash,
-            _ => {
-                // Fixed keys: the same for every process that reads the lake.
-                let mut hasher = DefaultHasher::new();
-                id.hash(&mut hasher);
-                hasher.finish()
-            }
-        };
-        previous = Some((id, tie_break));
-        (*us, tie_break)
-    });
+    let versions = at.values().iter().zip(ids).map(|(us, id)| (*us, tie_break(id.unwrap_or_default())));
     Ok(versions.collect())
+}
+
+/// The end of a batch's id, which is all that tells ids apart, as a number: the same for every process.
+fn tie_break(batch_id: &str) -> u128 {
+    let bytes = batch_id.as_bytes();
+    let tail = &bytes[bytes.len().saturating_sub(16)..];
+    tail.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
 }
 
 /// Drops the rows that a newer version replaces, then the columns that only served to find them.

@@ -72,7 +72,7 @@ impl Pins {
 
 /// The raw tables that a name in a query stands for.
 fn tables_behind(name: &str) -> Vec<&str> {
-    if name == "journeys" { JOURNEY_TABLES.to_vec() } else { vec![name] }
+    if name == JourneysFunction::NAME { JOURNEY_TABLES.to_vec() } else { vec![name] }
 }
 
 /// Builds sessions over one lake.
@@ -138,7 +138,7 @@ impl Sessions {
         let [touchpoints, orders, refunds] = JOURNEY_TABLES;
         let journeys =
             JourneysFunction::new(store.to_owned(), pinned(touchpoints)?, pinned(orders)?, pinned(refunds)?);
-        context.register_udtf("journeys", Arc::new(journeys));
+        context.register_udtf(JourneysFunction::NAME, Arc::new(journeys));
         Ok(())
     }
 

@@ -64,7 +64,7 @@ async fn send(url: String, sender: usize, acknowledged: tokio::sync::mpsc::Unbou
             .post(format!("{url}/v1/land/metrics?store=shop"))
             .header("Content-Type", "application/x-ndjson")
             .header("Idempotency-Key", &batch)
-            .timeout(Duration::from_secs(60))
+            .timeout(Duration::from_mins(1))
             .body(body(&batch));
         match request.send().await {
             Ok(response) if response.status().is_success() => {
