@@ -153,7 +153,6 @@ impl Sessions {
         options.explain.logical_plan_only = true;
         // Recursive queries hold their rows outside the memory pool.
         options.execution.enable_recursive_ctes = false;
-        options.sql_parser.parse_float_as_decimal = true;
         config
     }
 }
