@@ -12,8 +12,9 @@ use crate::error::{Error, Problem, Result};
 use crate::lake::{Batch, BatchName, Committed, Landing, TableSpec};
 use crate::land::{BadRow, Chunk, LandRequest, OnError, Receipt};
 
-/// Rows held in memory before they are staged as files, in bytes of arrow arrays.
-const HELD_BYTES: usize = 64 << 20;
+/// Rows held in memory before they are staged as files, in bytes of arrow arrays. Sorting and encoding take
+/// several times as much; a large body is to land in half a gigabyte.
+const HELD_BYTES: usize = 32 << 20;
 /// Problems listed of a refused batch.
 const LISTED_PROBLEMS: usize = 100;
 /// Parsed chunks that may wait to be staged.
