@@ -409,13 +409,14 @@ async fn the_page_links_to_what_answers() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn stopping_lets_a_landing_in_flight_finish() {
-    let limits = Limits { requests_per_key: 1, queue_wait: Duration::from_millis(5), ..Limits::default() };
+    let limits = Limits { requests_per_key: 1, queue_wait: Duration::from_secs(1), ..Limits::default() };
     let mut server = Server::start(true, limits).await;
     let (sender, receiver) = futures::channel::mpsc::unbounded::<Result<Vec<u8>, std::io::Error>>();
     sender.unbounded_send(Ok(b"touch_id,customer_id,touched_at,channel\n".to_vec())).unwrap();
     let request = server.post("/v1/land/touchpoints", reqwest::Body::wrap_stream(receiver));
     let landing = tokio::spawn(request.send());
-    // The landing has the key's only place: from then on the server is known to be at work on it.
+    // The landing waits for the key's only place, and then has it: from the first refusal on the server is known to
+    // be at work on it.
     while server.get("/v1/tables").send().await.unwrap().status() != StatusCode::TOO_MANY_REQUESTS {}
     server.stop.take().unwrap().send(()).unwrap();
     sender.unbounded_send(Ok(b"x1,c9,2026-01-01T00:00:00Z,ads\n".to_vec())).unwrap();
