@@ -86,6 +86,7 @@ entries as (
         and ($end is null or local_day(booked_at, (select store.timezone from store)) < $end)
 ),
 
+-- The few models on the left: a cross join makes one batch for each of its left rows.
 credits as (
     select
         store_id,
@@ -119,8 +120,8 @@ credits as (
         end as credit,
         currency,
         reason
-    from entries
-    cross join models
+    from models
+    cross join entries
 )
 
 select
