@@ -16,6 +16,7 @@ pub mod error;
 pub mod lake;
 pub mod land;
 pub mod query;
+pub mod schema;
 pub mod serve;
 pub mod session;
 

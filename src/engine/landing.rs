@@ -9,8 +9,9 @@ use tokio::sync::mpsc;
 
 use super::open::{Engine, check_store};
 use crate::error::{Error, Problem, Result};
-use crate::lake::{Batch, BatchName, Committed, Landing, TableSpec};
+use crate::lake::{Batch, BatchName, Committed, Landing};
 use crate::land::{BadRow, Chunk, LandRequest, OnError, Receipt};
+use crate::schema::TableSpec;
 
 /// Rows held in memory before they are staged as files, in bytes of arrow arrays. Sorting and encoding take
 /// several times as much; a large body is to land in half a gigabyte.

@@ -5,11 +5,11 @@ use futures::TryStreamExt;
 
 use super::open::{Engine, check_store};
 use crate::error::{Error, Result};
-use crate::lake::{
-    BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec,
-    replace_store,
-};
+use crate::lake::replace_store;
 use crate::query::{self, NamedQuery, Params, Registry, ResultStream};
+use crate::schema::{
+    BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec,
+};
 use crate::session::{Pins, Sessions};
 
 /// What the nightly batch did for one store.

@@ -11,8 +11,8 @@ use datafusion::common::ScalarValue;
 use deltalake_core::kernel::LogicalFileView;
 use serde_json::{Map, Value, json};
 
-use super::spec::{BATCH_ID_COLUMN, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec};
 use crate::error::{Error, Result};
+use crate::schema::{BATCH_ID_COLUMN, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec};
 
 /// Longer texts get no minimum or maximum: they would only make the log large.
 const LONGEST_TEXT_STATISTIC: usize = 64;

@@ -9,7 +9,6 @@ mod newest;
 mod provider;
 mod replace;
 mod seeds;
-mod spec;
 mod storage;
 mod table;
 mod tables;
@@ -19,10 +18,6 @@ pub use landing::{Batch, BatchName, Committed, Landing};
 pub use provider::StoreTable;
 pub use replace::replace_store;
 pub use seeds::benchmark_seeds;
-pub use spec::{
-    BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, MONEY_PRECISION, MONEY_SCALE,
-    MonthPartition, STORE_COLUMN, TableSpec, tables,
-};
 pub use storage::Storage;
 pub use table::{LakeTable, Snapshot};
 pub use tables::Lake;

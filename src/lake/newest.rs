@@ -24,10 +24,10 @@ use parquet::arrow::async_reader::ParquetObjectReader;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::data_file::DataFile;
-use super::spec::{BATCH_ID_COLUMN, INGESTED_AT_COLUMN, TableSpec};
 use super::table::LakeTable;
 use super::write::key_rows;
 use crate::error::{Error, Result};
+use crate::schema::{BATCH_ID_COLUMN, INGESTED_AT_COLUMN, TableSpec};
 
 /// When a row was landed, and by which batch where two landed in the same microsecond.
 type RowVersion = (i64, u128);

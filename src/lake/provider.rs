@@ -30,9 +30,9 @@ use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMerge
 
 use super::data_file::DataFile;
 use super::newest::{NewestExec, NewestVersions, version_columns};
-use super::spec::STORE_COLUMN;
 use super::table::LakeTable;
 use crate::error::{Error, Result};
+use crate::schema::STORE_COLUMN;
 
 /// A table as one store sees it at one version: it holds that store's files and knows of no others.
 #[derive(Debug)]

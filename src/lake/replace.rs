@@ -8,10 +8,10 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 
 use super::data_file::{DataFile, files_of_store};
-use super::spec::TableSpec;
 use super::table::{Change, LakeTable, Operation};
 use super::write::{partition_values, write_sorted};
 use crate::error::{Error, Result};
+use crate::schema::TableSpec;
 
 /// Writes the computed rows; `computed_from_us` is the newest landing among the rows that they were
 /// computed from, and becomes the table's own data version: equal inputs, equal version.
@@ -75,10 +75,12 @@ fn stamp(spec: &TableSpec, rows: &RecordBatch, at_us: i64) -> Result<RecordBatch
                 return cast(column, field.data_type()).map_err(misfit);
             }
             Ok(match field.name().as_str() {
-                super::spec::INGESTED_AT_COLUMN => Arc::new(
+                crate::schema::INGESTED_AT_COLUMN => Arc::new(
                     TimestampMicrosecondArray::from(vec![at_us; rows.num_rows()]).with_timezone("UTC"),
                 ),
-                super::spec::BATCH_ID_COLUMN => Arc::new(StringArray::from(vec!["nightly"; rows.num_rows()])),
+                crate::schema::BATCH_ID_COLUMN => {
+                    Arc::new(StringArray::from(vec!["nightly"; rows.num_rows()]))
+                }
                 _ => arrow::array::new_null_array(field.data_type(), rows.num_rows()),
             })
         })

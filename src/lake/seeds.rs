@@ -9,8 +9,8 @@ use arrow::csv::ReaderBuilder;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
-use super::spec::{EXTRAS_COLUMN, tables};
 use crate::error::{Error, Result};
+use crate::schema::{EXTRAS_COLUMN, tables};
 
 const BENCHMARKS_CSV: &str = include_str!("../../data/seeds/benchmarks.csv");
 

@@ -16,9 +16,9 @@ use object_store::prefix::PrefixStore;
 use super::data_file::{DataFile, files_of_store};
 use super::newest::NewestVersions;
 use super::provider::StoreTable;
-use super::spec::{ColumnKind, MONEY_PRECISION, MONEY_SCALE, TableSpec};
 use super::storage::Storage;
 use crate::error::{Error, Result};
+use crate::schema::{ColumnKind, MONEY_PRECISION, MONEY_SCALE, TableSpec};
 
 /// A held table slows down with every commit since its checkpoint (81 ms at 1,000), so one is made often.
 const COMMITS_PER_CHECKPOINT: u64 = 20;
@@ -380,7 +380,7 @@ fn delta_columns(spec: &TableSpec) -> Vec<StructField> {
     let file_schema = spec.file_schema();
     let columns = file_schema.fields().iter().map(|field| {
         let kind = spec.column(field.name()).map_or(ColumnKind::Text, |column| column.kind);
-        let kind = if field.name() == super::spec::INGESTED_AT_COLUMN { ColumnKind::Instant } else { kind };
+        let kind = if field.name() == crate::schema::INGESTED_AT_COLUMN { ColumnKind::Instant } else { kind };
         // Nullable throughout: the protocol has no way to relax a column later; landing enforces the rest.
         StructField::new(field.name().clone(), delta_type(kind), true)
     });

@@ -7,10 +7,10 @@ use datafusion::execution::TaskContext;
 
 use super::compact::compact_store;
 use super::landing::Landing;
-use super::spec::{TableSpec, tables};
 use super::storage::Storage;
 use super::table::LakeTable;
 use crate::error::{Error, Result};
+use crate::schema::{TableSpec, tables};
 
 /// One table and its writer.
 #[derive(Debug)]

@@ -19,9 +19,9 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
 use super::data_file::{COMPACTED_PREFIX, statistics_json};
-use super::spec::{ColumnKind, STORE_COLUMN, TableSpec};
 use super::table::LakeTable;
 use crate::error::{Error, Result};
+use crate::schema::{ColumnKind, STORE_COLUMN, TableSpec};
 
 /// Rows of a row group: small enough that a customer range or a day prunes, large enough to decode fast.
 const ROWS_PER_ROW_GROUP: usize = 256 * 1024;

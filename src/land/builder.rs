@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use super::lines::MAX_ROW_BYTES;
 use super::value::{Cell, Raw, convert};
 use crate::error::{Error, Problem, Result};
-use crate::lake::TableSpec;
+use crate::schema::TableSpec;
 
 const STORE_FIELD: &str = "store_id";
 

@@ -13,7 +13,7 @@ use arrow::json::LineDelimitedWriter;
 use chrono_tz::Tz;
 
 use super::value::Raw;
-use crate::lake::ColumnKind;
+use crate::schema::ColumnKind;
 
 /// An array whose rows are read one by one.
 pub(super) enum Column {

@@ -10,7 +10,7 @@ use super::detect::{detect, is_arrow_file};
 use super::ndjson::NdjsonSource;
 use super::{Format, LandRequest, body};
 use crate::error::{Error, Result};
-use crate::lake::TableSpec;
+use crate::schema::TableSpec;
 
 /// Rows of one format, put into a sink.
 pub(super) trait RowSource: Send {

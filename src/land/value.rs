@@ -7,7 +7,7 @@ use chrono_tz::Tz;
 
 use super::money::{parse_money, rescale, rescale_money};
 use super::time::{EPOCH, date_in_range, date_of_millis, instant_of, parse_date, parse_instant};
-use crate::lake::{ColumnKind, ColumnSpec};
+use crate::schema::{ColumnKind, ColumnSpec};
 
 /// What is wrong with a value and what would be right; never the value itself.
 pub(super) type Reason = Cow<'static, str>;

@@ -14,7 +14,7 @@ use super::builder::Limits;
 use super::read::parse_within;
 use super::{BadRow, Format, LandRequest};
 use crate::error::Result;
-use crate::lake::TableSpec;
+use crate::schema::TableSpec;
 
 pub(super) fn spec() -> TableSpec {
     let column = |name: &str, kind: &str, more: &str| {

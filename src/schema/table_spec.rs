@@ -194,5 +194,5 @@ pub fn tables() -> Result<&'static BTreeMap<String, Arc<TableSpec>>> {
 }
 
 #[cfg(test)]
-#[path = "spec_tests.rs"]
+#[path = "table_spec_tests.rs"]
 mod tests;

@@ -1,0 +1,9 @@
+//! What tables are. In: `data/tables/<name>/table.toml`, embedded. Out: typed columns, keys, orders and
+//! partitions. This room holds no row and opens no file of a lake.
+
+mod table_spec;
+
+pub use table_spec::{
+    BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, MONEY_PRECISION, MONEY_SCALE,
+    MonthPartition, STORE_COLUMN, TableSpec, tables,
+};
