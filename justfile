@@ -1,5 +1,8 @@
 # What there is to do; `.ci/run` calls the same recipes.
 
+# The program as the tests build it: by itself it would be built with other features, and all it stands on again
+program := `cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'` / "debug/tributary"
+
 # Lists the recipes
 default:
     @just --list
@@ -20,26 +23,30 @@ lint:
 deny:
     cargo deny --locked check bans licenses sources
 
+# Builds the tests and the program
+build:
+    cargo test --workspace --locked --no-run --quiet
+
 # Runs every test
 test:
     cargo test --workspace
 
 # Plans every query and checks its header
-check:
-    cargo run --quiet --locked -- check
+check: build
+    {{ program }} check
 
 # Writes the manual of the SQL functions
-docs:
-    cargo run --quiet --locked -- functions --markdown > docs/functions.md.new
+docs: build
+    {{ program }} functions --markdown > docs/functions.md.new
     mv docs/functions.md.new docs/functions.md
 
 # Fails where the manual does not say what the functions say of themselves
-docs-check:
+docs-check: build
     #!/usr/bin/env bash
     set -euo pipefail
     written=$(mktemp)
     trap 'rm -f "$written"' EXIT
-    cargo run --quiet --locked -- functions --markdown > "$written"
+    {{ program }} functions --markdown > "$written"
     diff -u docs/functions.md "$written" || { echo "docs/functions.md is out of date: run just docs" >&2; exit 1; }
 
 # Generates three stores and serves them

@@ -24,4 +24,4 @@ mod store;
 mod telemetry;
 mod text_table;
 
-pub use start::main;
+pub use start::{main, main_with};
