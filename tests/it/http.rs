@@ -1,5 +1,6 @@
 //! The server over a real engine, asked over real sockets.
 
+use std::io::Read as _;
 use std::time::Duration;
 
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
@@ -221,6 +222,14 @@ async fn a_named_query_answers_in_every_format_and_knows_what_the_client_has() {
     }
     let float = value(server.get(&format!("{path}?{period}&numbers=float"))).await;
     assert_eq!(float["data"][0]["revenue"], 100.3);
+    let packed =
+        server.get(&format!("{path}?{period}")).header("accept-encoding", "gzip").send().await.unwrap();
+    assert_eq!(packed.headers()["content-encoding"], "gzip");
+    assert_eq!(packed.headers()["etag"], format!("W/{etag}").as_str(), "other bytes, another validator");
+    let bytes = packed.bytes().await.unwrap();
+    let mut unpacked = String::new();
+    flate2::read::GzDecoder::new(&bytes[..]).read_to_string(&mut unpacked).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&unpacked).unwrap(), document);
     // New rows make a new answer, and a new validator.
     let row = json!({"channel": "ads", "source": "s", "campaign": "c", "date": "2026-01-12", "revenue": "1.00", "currency": "USD"});
     let receipt = value(server.post("/v1/land/metrics", row.to_string())).await;

@@ -92,6 +92,18 @@ pub fn validators(headers: &mut HeaderMap, etag: &str) {
     headers.insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
 }
 
+/// A strong validator promises the same bytes: compressed ones are another representation (RFC 9110, 8.8.1).
+pub async fn weaken_when_compressed(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    if headers.contains_key(header::CONTENT_ENCODING)
+        && let Some(etag) = headers.get(header::ETAG).and_then(|etag| etag.to_str().ok())
+        && let Ok(weak) = HeaderValue::from_str(&format!("W/{etag}"))
+    {
+        headers.insert(header::ETAG, weak);
+    }
+    response
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

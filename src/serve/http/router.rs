@@ -4,12 +4,14 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state};
+use axum::middleware::{from_fn, from_fn_with_state, map_response};
 use axum::routing::{get, post};
+use tower_http::compression::CompressionLayer;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
 
 use super::problem::Problem;
 use super::state::AppState;
-use super::{access, envelope, health, home, land, marketing, metrics, queries, sql, tables};
+use super::{access, answer, envelope, health, home, land, marketing, metrics, queries, sql, tables};
 
 pub fn router(state: Arc<AppState>) -> Router {
     let answers = Router::new()
@@ -29,11 +31,18 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route_layer(from_fn_with_state(Arc::clone(&state), envelope::time_limit));
     // A landing may take as long as its client keeps sending; it has limits of its own.
     let landing = Router::new().route("/v1/land/{table}", post(land::land));
+    // Arrow and Parquet answers are compressed by themselves, or fast because they are not.
+    let worth_it = SizeAbove::new(1024)
+        .and(NotForContentType::const_new("application/vnd.apache"))
+        .and(NotForContentType::IMAGES)
+        .and(NotForContentType::SSE);
     answers
         .merge(landing)
         .fallback(|| async { Problem::not_found("there is no such path: / lists them") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(from_fn_with_state(Arc::clone(&state), access::guard_origin))
         .layer(from_fn(envelope::wrap))
+        .layer(CompressionLayer::new().compress_when(worth_it))
+        .layer(map_response(answer::weaken_when_compressed))
         .with_state(state)
 }
