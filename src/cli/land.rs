@@ -98,6 +98,9 @@ pub async fn run(engine: Engine, args: LandArgs) -> Outcome {
             }
         }
     }
+    let spinner = progress::spinner("compacting".into());
+    engine.settle().await;
+    spinner.finish_and_clear();
     engine.close().await?;
     outcome
 }

@@ -64,6 +64,7 @@ impl Engine {
                 row_count: intake.row_count,
             })
             .await?;
+        self.inner.upkeep.landed(store, table);
         Ok(receipt(&spec, &name, committed, quarantined))
     }
 

@@ -6,6 +6,7 @@ mod landing;
 mod listing;
 mod nightly;
 mod open;
+mod upkeep;
 
 pub use asking::CacheStatus;
 pub use listing::{QueryInfo, TableInfo};

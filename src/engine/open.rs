@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
+use super::upkeep::Upkeep;
 use crate::cache::AnswerCache;
 use crate::error::{Error, Result};
 use crate::lake::{Lake, Storage};
@@ -69,6 +70,7 @@ pub struct Engine {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub lake: Arc<Lake>,
+    pub upkeep: Upkeep,
     pub sessions: Sessions,
     pub registry: Registry,
     pub cache: AnswerCache,
@@ -94,15 +96,22 @@ impl Engine {
         let derived = super::nightly::derived_tables(&Sessions::new(raw, limits)?, &registry).await?;
         let lake = Arc::new(Lake::open(storage, derived)?);
         let sessions = Sessions::new(lake.clone(), limits)?;
+        let upkeep = Upkeep::start(lake.clone(), sessions.task_context());
         let cache = AnswerCache::new(options.cache_memory_bytes);
         let bound = moka::sync::Cache::new(REMEMBERED_BINDINGS);
         let zones = moka::future::Cache::new(REMEMBERED_ZONES);
-        Ok(Self { inner: Arc::new(Inner { lake, sessions, registry, cache, bound, zones, options }) })
+        Ok(Self { inner: Arc::new(Inner { lake, upkeep, sessions, registry, cache, bound, zones, options }) })
+    }
+
+    /// Compacts at once what is due for it; without this it happens in the background a little later.
+    pub async fn settle(&self) {
+        self.inner.upkeep.settle().await;
     }
 
     /// Commits what is landing, and refuses what comes after.
     pub async fn close(&self) -> Result<()> {
         self.inner.lake.close().await;
+        self.inner.upkeep.close().await;
         Ok(())
     }
 }

@@ -14,6 +14,22 @@ use super::table::{Change, LakeTable, Operation};
 use super::write::write_sorted;
 use crate::error::Result;
 
+/// Landed files from here on are worth a compaction, however small: each is one more run to merge.
+const MANY_FILES: usize = 64;
+/// Landed rows from here on are: each is a key to look up.
+const MANY_ROWS: u64 = 500_000;
+/// But no more often than when they are this part of what the rewrite has to read: its cost is to follow what
+/// was landed, not the history.
+const LEAST_PART: u64 = 5;
+
+/// Whether the landed ones among a store's files slow down reading enough to be compacted.
+pub fn is_due(files: &[&Arc<DataFile>]) -> bool {
+    let (compacted, landed): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_compacted());
+    let row_count = |files: &[&&Arc<DataFile>]| files.iter().map(|file| file.row_count).sum::<u64>();
+    let landed_rows = row_count(&landed);
+    landed.len() >= MANY_FILES || landed_rows >= MANY_ROWS.max(row_count(&compacted) / LEAST_PART)
+}
+
 /// Compacts one store's files of a table; says whether there was anything to do.
 ///
 /// What is read is never newer than what is committed against: rows landed meanwhile stay in landed files, and go on

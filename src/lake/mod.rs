@@ -4,6 +4,7 @@
 mod compact;
 mod data_file;
 mod durable_local;
+mod key_versions;
 mod landing;
 mod newest;
 mod provider;

@@ -5,7 +5,7 @@
 //! file is dropped where that map knows a newer one. A corrected date or customer moves a row to another
 //! month or another place in the order: a look-up by key does not care, and predicates may run below it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
@@ -24,19 +24,17 @@ use parquet::arrow::async_reader::ParquetObjectReader;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::data_file::DataFile;
+use super::key_versions::{KeyVersions, RowVersion};
 use super::table::LakeTable;
 use super::write::key_rows;
 use crate::error::{Error, Result};
 use crate::schema::{BATCH_ID_COLUMN, INGESTED_AT_COLUMN, TableSpec};
 
-/// When a row was landed, and by which batch where two landed in the same microsecond.
-type RowVersion = (i64, u128);
-
 /// The newest version of every key of some landed files.
 #[derive(Debug, Clone, Default)]
 pub struct NewestVersions {
     files: HashSet<String>,
-    versions: HashMap<Box<[u8]>, RowVersion>,
+    versions: KeyVersions,
 }
 
 impl NewestVersions {
@@ -49,6 +47,8 @@ impl NewestVersions {
         }
         let is_subset = known.files.iter().all(|path| wanted.contains(path.as_str()));
         let mut newest = if is_subset { Arc::unwrap_or_clone(known) } else { Self::default() };
+        let added = landed.iter().filter(|file| !newest.files.contains(&file.path));
+        newest.versions.reserve(added.map(|file| file.row_count as usize).sum());
         for file in landed {
             if newest.files.insert(file.path.clone()) {
                 newest.add_file(table, file).await?;
@@ -65,8 +65,7 @@ impl NewestVersions {
             let batch = batch?;
             let keys = key_rows(&table.spec, &batch)?;
             for (key, version) in keys.iter().zip(row_versions(&batch)?) {
-                let newest = self.versions.entry(key.data().into()).or_insert(version);
-                *newest = version.max(*newest);
+                self.versions.insert(key.data(), version);
             }
         }
         Ok(())
@@ -79,7 +78,9 @@ impl NewestVersions {
         Ok(keys
             .iter()
             .zip(versions)
-            .map(|(key, version)| Some(self.versions.get(key.data()).is_none_or(|newest| version >= *newest)))
+            .map(|(key, version)| {
+                Some(self.versions.newest(key.data()).is_none_or(|newest| version >= newest))
+            })
             .collect())
     }
 }
@@ -132,7 +133,9 @@ fn row_versions(batch: &RecordBatch) -> Result<Vec<RowVersion>> {
 fn tie_break(batch_id: &str) -> u128 {
     let bytes = batch_id.as_bytes();
     let tail = &bytes[bytes.len().saturating_sub(16)..];
-    tail.iter().fold(0, |number, byte| number << 8 | u128::from(*byte))
+    let mut number = [0; 16];
+    number[16 - tail.len()..].copy_from_slice(tail);
+    u128::from_be_bytes(number)
 }
 
 /// Drops the rows that a newer version replaces, then the columns that only served to find them.

@@ -119,10 +119,11 @@ impl LakeTable {
         files: &[Arc<DataFile>],
     ) -> Result<Option<Arc<NewestVersions>>> {
         let landed: Vec<_> = files.iter().filter(|file| !file.is_compacted()).cloned().collect();
+        let mut cached = self.newest.lock().await;
         if landed.is_empty() || files.len() == 1 {
+            cached.remove(store);
             return Ok(None);
         }
-        let mut cached = self.newest.lock().await;
         let known = cached.remove(store).unwrap_or_default();
         let newest = NewestVersions::update(known, self, &landed).await?;
         cached.insert(store.to_owned(), newest.clone());

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
 
-use super::compact::compact_store;
+use super::compact::{compact_store, is_due};
+use super::data_file::files_of_store;
 use super::landing::Landing;
 use super::storage::Storage;
 use super::table::LakeTable;
@@ -17,6 +18,8 @@ use crate::schema::{TableSpec, tables};
 struct Entry {
     table: Arc<LakeTable>,
     landing: Landing,
+    /// Held by the one compaction of this process: two would do the same work, and one in vain.
+    compacting: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug)]
@@ -34,7 +37,10 @@ impl Lake {
             let name = spec.name.clone();
             let table = Arc::new(LakeTable::new(spec, storage.clone())?);
             let landing = Landing::start(table.clone());
-            if entries.insert(name.clone(), Entry { table, landing }).is_some() {
+            if entries
+                .insert(name.clone(), Entry { table, landing, compacting: tokio::sync::Mutex::default() })
+                .is_some()
+            {
                 return Err(Error::invalid(format!("table {name}: there are two of this name")));
             }
         }
@@ -70,12 +76,24 @@ impl Lake {
     /// Compacts every table of a store; returns the names of those that had landed files.
     pub async fn compact(&self, store: &str, context: &Arc<TaskContext>) -> Result<Vec<String>> {
         let mut compacted = Vec::new();
-        for (name, entry) in &self.entries {
-            if compact_store(&entry.table, store, context).await? {
-                compacted.push(name.clone());
+        for name in self.names() {
+            if self.compact_table(store, name, context).await? {
+                compacted.push(name.to_owned());
             }
         }
         Ok(compacted)
+    }
+
+    /// Compacts one table of a store; says whether it had landed files.
+    pub async fn compact_table(&self, store: &str, name: &str, context: &Arc<TaskContext>) -> Result<bool> {
+        let entry = self.entry(name)?;
+        let _only = entry.compacting.lock().await;
+        compact_store(&entry.table, store, context).await
+    }
+
+    /// Whether so much was landed in a table since its compaction that reading it suffers.
+    pub fn is_compaction_due(&self, store: &str, name: &str) -> bool {
+        self.table(name).is_ok_and(|table| is_due(&files_of_store(&table.current().files, store)))
     }
 
     /// Commits what is waiting, and refuses what comes after.

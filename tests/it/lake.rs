@@ -118,3 +118,21 @@ async fn answers_come_from_the_cache_until_something_is_landed() {
     let rows = query(&engine, "s", "attribution/reconciliation", &[]).await;
     assert!(rows.iter().all(|row| row["difference"].parse::<f64>() == Ok(0.0)), "{rows:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_landings_are_compacted_without_being_asked() {
+    let folder = tempfile::tempdir().unwrap();
+    let engine = Engine::open(folder.path().to_str().unwrap()).await.unwrap();
+    let compacted_files = || {
+        let month = folder.path().join("orders/store_id=s/ordered_month=2026-01");
+        let names = std::fs::read_dir(month).unwrap().map(|file| file.unwrap().file_name());
+        names.filter(|name| name.to_str().unwrap().starts_with("base-")).count()
+    };
+    for n in 0..70 {
+        let row = order(&format!("o{}", n % 50), "a", "2026-01-31T10:00:00Z", "1.00");
+        land_rows(&engine, "s", "orders", &[row]).await;
+    }
+    engine.settle().await;
+    assert_eq!(compacted_files(), 1);
+    assert_eq!(scalar(&engine, "s", "select count(*) from orders").await, "50");
+}

@@ -1,0 +1,120 @@
+//! Upkeep: a table that much has been landed in is compacted in the background, so that reading stays fast
+//! without anybody asking for it.
+
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use datafusion::execution::TaskContext;
+use tokio::sync::{mpsc, watch};
+use tokio::task::JoinHandle;
+
+use crate::error::ErrorKind;
+use crate::lake::Lake;
+
+/// A landing seldom comes alone: what follows within this time is compacted with it.
+const QUIET: Duration = Duration::from_secs(2);
+
+/// A table of one store.
+type Place = (String, String);
+
+#[derive(Debug)]
+pub(super) struct Upkeep {
+    lake: Arc<Lake>,
+    /// `None` once the engine is closed.
+    queue: Mutex<Option<mpsc::UnboundedSender<Place>>>,
+    /// Places that wait or are being worked on.
+    pending: watch::Sender<usize>,
+    /// How many wait for the upkeep: while any does, it waits for nothing.
+    hurry: watch::Sender<usize>,
+    closing: Arc<AtomicBool>,
+    worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
+}
+
+impl Upkeep {
+    /// Starts the worker on the current runtime. It ends when this is closed or dropped.
+    pub fn start(lake: Arc<Lake>, context: Arc<TaskContext>) -> Self {
+        let (queue, places) = mpsc::unbounded_channel();
+        let (pending, _) = watch::channel(0);
+        let (hurry, hurried) = watch::channel(0);
+        let closing = Arc::new(AtomicBool::new(false));
+        let worker = Worker {
+            lake: lake.clone(),
+            context,
+            pending: pending.clone(),
+            hurry: hurried,
+            closing: closing.clone(),
+        };
+        let worker = tokio::sync::Mutex::new(Some(tokio::spawn(worker.run(places))));
+        Self { lake, queue: Mutex::new(Some(queue)), pending, hurry, closing, worker }
+    }
+
+    /// Notes that rows were landed; a table that has enough of them is compacted soon.
+    pub fn landed(&self, store: &str, table: &str) {
+        let is_due = self.lake.is_compaction_due(store, table);
+        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queue.as_ref().filter(|_| is_due) {
+            self.pending.send_modify(|count| *count += 1);
+            if queue.send((store.to_owned(), table.to_owned())).is_err() {
+                self.pending.send_modify(|count| *count -= 1);
+            }
+        }
+    }
+
+    /// Does at once what is due, and returns when it is done.
+    pub async fn settle(&self) {
+        self.hurry.send_modify(|count| *count += 1);
+        // The sender is this object's own: it cannot be gone.
+        let _ = self.pending.subscribe().wait_for(|count| *count == 0).await;
+        self.hurry.send_modify(|count| *count -= 1);
+    }
+
+    /// Finishes the compaction that is under way; what has not begun is left for another time.
+    pub async fn close(&self) {
+        self.closing.store(true, Relaxed);
+        self.hurry.send_modify(|count| *count += 1);
+        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        if let Some(worker) = self.worker.lock().await.take()
+            && let Err(error) = worker.await
+        {
+            tracing::error!(%error, "the upkeep failed");
+        }
+    }
+}
+
+struct Worker {
+    lake: Arc<Lake>,
+    context: Arc<TaskContext>,
+    pending: watch::Sender<usize>,
+    hurry: watch::Receiver<usize>,
+    closing: Arc<AtomicBool>,
+}
+
+impl Worker {
+    async fn run(mut self, mut places: mpsc::UnboundedReceiver<Place>) {
+        while let Some((store, table)) = places.recv().await {
+            tokio::select! {
+                () = tokio::time::sleep(QUIET) => {}
+                _ = self.hurry.wait_for(|count| *count > 0) => {}
+            }
+            if !self.closing.load(Relaxed) {
+                self.compact(&store, &table).await;
+            }
+            self.pending.send_modify(|count| *count -= 1);
+        }
+    }
+
+    async fn compact(&self, store: &str, name: &str) {
+        // Several landings may have asked for one compaction.
+        if !self.lake.is_compaction_due(store, name) {
+            return;
+        }
+        match self.lake.compact_table(store, name, &self.context).await {
+            Ok(_) => tracing::info!(table = name, store, "compacted"),
+            Err(error) if error.kind() == ErrorKind::Conflict => {
+                tracing::debug!(table = name, store, "another process compacts");
+            }
+            Err(error) => tracing::warn!(table = name, store, error = ?error, "compaction failed"),
+        }
+    }
+}
