@@ -72,7 +72,7 @@ impl Engine {
 
     /// Plans every named query, and returns what is wrong with those that cannot be planned.
     pub async fn check(&self) -> Result<Vec<String>> {
-        let session = self.inner.sessions.session("check", &Pins::default())?;
+        let session = self.inner.sessions.session("check", Tz::UTC, &Pins::default())?;
         let failures = query::check_plans(&session, &self.inner.registry, Utc::now().date_naive()).await;
         Ok(failures.into_iter().map(|failure| format!("{}: {}", failure.query, failure.message)).collect())
     }
@@ -130,9 +130,18 @@ impl Engine {
 
     /// Plans and starts a query; its time limit covers both, and every wait for a batch.
     pub(super) async fn run(&self, store: &str, bound: BoundQuery, pins: &Pins) -> Result<ResultStream> {
+        // The zone of the very version that is read: an answer is kept under it.
+        let zone = match pins.data_version("stores", store) {
+            Some(version) => self.time_zone_at(store, version, pins).await?,
+            None => Tz::UTC,
+        };
+        self.run_in(store, zone, bound, pins).await
+    }
+
+    async fn run_in(&self, store: &str, zone: Tz, bound: BoundQuery, pins: &Pins) -> Result<ResultStream> {
         let limit = Duration::from_millis(self.inner.options.query_timeout_ms);
         let deadline = tokio::time::Instant::now() + limit;
-        let session = self.inner.sessions.session(store, pins)?;
+        let session = self.inner.sessions.session(store, zone, pins)?;
         let started = async { query::plan(&session, bound).await?.stream() };
         let stream = tokio::time::timeout_at(deadline, started).await.map_err(|_| timed_out(limit))??;
         let schema = stream.schema();
@@ -151,14 +160,19 @@ impl Engine {
 
     /// The zone in which a store's days begin; UTC where it has not said.
     async fn time_zone(&self, store: &str) -> Result<Tz> {
-        let table = self.inner.lake.table("stores")?;
-        let version = table.snapshot().await?.data_version(store);
+        let pins = Pins::newest(&self.inner.lake, ["stores"]).await?;
+        let version = pins.data_version("stores", store).unwrap_or(0);
+        self.time_zone_at(store, version, &pins).await
+    }
+
+    async fn time_zone_at(&self, store: &str, version: i64, pins: &Pins) -> Result<Tz> {
         if let Some((known, zone)) = self.inner.zones.get(store).await
             && known == version
         {
             return Ok(zone);
         }
-        let stream = self.sql(store, "select timezone from stores", &Params::new()).await?.stream;
+        let bound = query::bind_ad_hoc("select timezone from stores", &Params::new())?;
+        let stream = self.run_in(store, Tz::UTC, bound, pins).await?.stream;
         let rows: Vec<_> = stream.try_collect().await?;
         let zone = rows
             .iter()

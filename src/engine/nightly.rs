@@ -69,7 +69,7 @@ impl Engine {
 
 /// The tables that the registry's queries are materialised to, with the columns that they return.
 pub(super) async fn derived_tables(sessions: &Sessions, registry: &Registry) -> Result<Vec<TableSpec>> {
-    let session = sessions.session("check", &Pins::default())?;
+    let session = sessions.session("check", chrono_tz::Tz::UTC, &Pins::default())?;
     let mut tables = Vec::new();
     for named in registry.iter() {
         let Some(table) = &named.header.materialize else { continue };

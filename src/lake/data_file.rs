@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicro
 use chrono::{DateTime, NaiveDate};
 use datafusion::common::ScalarValue;
 use deltalake_core::kernel::LogicalFileView;
+use parquet::file::metadata::ParquetMetaData;
 use serde_json::{Map, Value, json};
 
 use crate::error::{Error, Result};
@@ -39,6 +40,8 @@ pub struct DataFile {
     pub store: String,
     pub month: Option<String>,
     pub ranges: HashMap<String, ColumnRange>,
+    /// The footer, once it was read.
+    pub metadata: tokio::sync::OnceCell<Arc<ParquetMetaData>>,
 }
 
 impl DataFile {
@@ -65,7 +68,15 @@ impl DataFile {
             };
             ranges.insert(name.clone(), range);
         }
-        Ok(Self { path, size_bytes: view.size().unsigned_abs(), row_count, store, month, ranges })
+        Ok(Self {
+            path,
+            size_bytes: view.size().unsigned_abs(),
+            row_count,
+            store,
+            month,
+            ranges,
+            metadata: tokio::sync::OnceCell::new(),
+        })
     }
 
     pub fn is_compacted(&self) -> bool {

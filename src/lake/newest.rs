@@ -21,7 +21,8 @@ use futures::{StreamExt, TryStreamExt};
 use parquet::arrow::ProjectionMask;
 #[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
 use parquet::arrow::async_reader::ParquetObjectReader;
-use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
+use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
+use parquet::file::metadata::ParquetMetaData;
 
 use super::data_file::DataFile;
 use super::key_versions::{KeyVersions, RowVersion};
@@ -90,6 +91,20 @@ pub fn version_columns(spec: &TableSpec) -> Vec<String> {
     let mut columns = spec.key.clone();
     columns.extend([INGESTED_AT_COLUMN.to_owned(), BATCH_ID_COLUMN.to_owned()]);
     columns
+}
+
+/// Reads a file's footer with its page index.
+pub async fn read_metadata(table: &LakeTable, file: &DataFile) -> Result<Arc<ParquetMetaData>> {
+    #[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
+    let mut reader = ParquetObjectReader::new(table.storage.store.clone(), table.file_path(file)?)
+        .with_file_size(file.size_bytes)
+        .with_preload_column_index(true)
+        .with_preload_offset_index(true);
+    reader.get_metadata(None).await.map_err(|error| {
+        let name = &table.spec.name;
+        Error::unavailable(format!("table {name}: a data file could not be read; run `tributary doctor`"))
+            .with_source(error)
+    })
 }
 
 /// Streams the rows of one file, all its columns or some.

@@ -12,10 +12,12 @@ use deltalake_core::{DeltaTable, DeltaTableError, ObjectStoreError};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
+use parquet::file::metadata::ParquetMetaData;
 
 use super::data_file::{DataFile, files_of_store};
-use super::newest::NewestVersions;
+use super::newest::{NewestVersions, read_metadata};
 use super::provider::StoreTable;
+use super::runs::StoreRuns;
 use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::schema::{ColumnKind, MONEY_PRECISION, MONEY_SCALE, TableSpec};
@@ -110,6 +112,24 @@ impl LakeTable {
         let files: Vec<_> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
         let newest = self.newest_versions(store, &files).await?;
         StoreTable::try_new(self.clone(), store, files, newest)
+    }
+
+    /// One store's files at a version as sorted runs, ready to be cut into ranges.
+    pub async fn store_runs(
+        self: &Arc<Self>,
+        store: &str,
+        snapshot: &Snapshot,
+        between_us: Option<(i64, i64)>,
+    ) -> Result<StoreRuns> {
+        let files: Vec<_> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
+        let newest = self.newest_versions(store, &files).await?;
+        StoreRuns::open(self.clone(), files, newest, between_us).await
+    }
+
+    /// What a file's footer says, with its page index; read once.
+    pub async fn metadata(&self, file: &DataFile) -> Result<Arc<ParquetMetaData>> {
+        let read = file.metadata.get_or_try_init(|| read_metadata(self, file));
+        read.await.cloned()
     }
 
     /// The newest versions of the store's landed keys; `None` where no key can be in two files.

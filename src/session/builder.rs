@@ -3,15 +3,16 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use chrono_tz::Tz;
 use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaProvider, SchemaProvider};
-use datafusion::datasource::{MemTable, TableProvider};
+use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tributary_udfs::JourneysFunction;
+use tributary_udfs::{JourneyInput, JourneyTables, JourneyTotalsFunction, JourneysFunction};
 
 use super::pinned_table::PinnedTable;
 use crate::error::Result;
@@ -59,6 +60,11 @@ impl Pins {
         versions.iter().map(|(name, version)| format!("{name}={version}")).collect::<Vec<_>>().join(",")
     }
 
+    /// The version of a store's data in one of the tables; none where it is not among them.
+    pub fn data_version(&self, table: &str, store: &str) -> Option<i64> {
+        self.snapshots.get(table).map(|snapshot| snapshot.data_version(store))
+    }
+
     /// The newest instant, in microseconds, at which any of the tables' rows were landed.
     pub fn newest_ingested_us(&self, store: &str) -> i64 {
         self.snapshots.values().map(|snapshot| snapshot.data_version(store)).max().unwrap_or(0)
@@ -72,7 +78,12 @@ impl Pins {
 
 /// The raw tables that a name in a query stands for.
 fn tables_behind(name: &str) -> Vec<&str> {
-    if name == JourneysFunction::NAME { JOURNEY_TABLES.to_vec() } else { vec![name] }
+    match name {
+        JourneysFunction::NAME => JOURNEY_TABLES.to_vec(),
+        // Its days are those of the store's time zone.
+        JourneyTotalsFunction::NAME => [&JOURNEY_TABLES[..], &["stores"]].concat(),
+        _ => vec![name],
+    }
 }
 
 /// Builds sessions over one lake.
@@ -97,7 +108,7 @@ impl Sessions {
 
     /// A read-only session that knows one store's tables and nothing else.
     #[expect(clippy::disallowed_methods, reason = "sessions are built here and nowhere else")]
-    pub fn session(&self, store: &str, pins: &Pins) -> Result<SessionContext> {
+    pub fn session(&self, store: &str, zone: Tz, pins: &Pins) -> Result<SessionContext> {
         let state = SessionStateBuilder::new()
             .with_config(self.config())
             .with_runtime_env(self.runtime.clone())
@@ -113,7 +124,7 @@ impl Sessions {
         let seeds = benchmark_seeds()?;
         let seeds = MemTable::try_new(seeds.schema(), vec![vec![seeds]])?;
         schema.register_table("benchmark_seeds".to_owned(), Arc::new(seeds))?;
-        self.register_functions(&context, store, pins)?;
+        self.register_functions(&context, store, zone, pins)?;
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, schema)?;
         context.register_catalog(CATALOG, Arc::new(catalog));
@@ -127,18 +138,24 @@ impl Sessions {
         Arc::new(context)
     }
 
-    fn register_functions(&self, context: &SessionContext, store: &str, pins: &Pins) -> Result<()> {
+    fn register_functions(&self, context: &SessionContext, store: &str, zone: Tz, pins: &Pins) -> Result<()> {
         for function in tributary_udfs::scalar_functions() {
             context.register_udf(function);
         }
-        let pinned = |name: &str| -> Result<Arc<dyn TableProvider>> {
+        let pinned = |name: &str| -> Result<Arc<PinnedTable>> {
             let table = self.lake.table(name)?.clone();
             Ok(Arc::new(PinnedTable::new(table, store, pins.snapshots.get(name).cloned())))
         };
         let [touchpoints, orders, refunds] = JOURNEY_TABLES;
-        let journeys =
-            JourneysFunction::new(store.to_owned(), pinned(touchpoints)?, pinned(orders)?, pinned(refunds)?);
-        context.register_udtf(JourneysFunction::NAME, Arc::new(journeys));
+        let tables = JourneyTables {
+            store: store.to_owned(),
+            touchpoints: JourneyInput::Sorted(pinned(touchpoints)?),
+            orders: JourneyInput::Sorted(pinned(orders)?),
+            refunds: pinned(refunds)?,
+        };
+        let totals = JourneyTotalsFunction::new(tables.clone(), zone);
+        context.register_udtf(JourneyTotalsFunction::NAME, Arc::new(totals));
+        context.register_udtf(JourneysFunction::NAME, Arc::new(JourneysFunction::new(tables)));
         Ok(())
     }
 

@@ -9,6 +9,7 @@ use datafusion::datasource::{TableProvider, TableType};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
+use tributary_udfs::{SortedRuns, SortedTable};
 
 use crate::lake::{LakeTable, Snapshot};
 
@@ -25,6 +26,13 @@ impl PinnedTable {
     pub fn new(table: Arc<LakeTable>, store: &str, snapshot: Option<Arc<Snapshot>>) -> Self {
         let schema = table.spec.table_schema();
         Self { table, store: store.to_owned(), snapshot, schema }
+    }
+
+    async fn pinned(&self) -> crate::error::Result<Arc<Snapshot>> {
+        match &self.snapshot {
+            Some(snapshot) => Ok(snapshot.clone()),
+            None => self.table.snapshot().await,
+        }
     }
 }
 
@@ -49,11 +57,16 @@ impl TableProvider for PinnedTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let snapshot = match &self.snapshot {
-            Some(snapshot) => snapshot.clone(),
-            None => self.table.snapshot().await?,
-        };
+        let snapshot = self.pinned().await?;
         let table = self.table.store_table(&self.store, &snapshot).await?;
         table.scan(state, projection, filters, limit).await
+    }
+}
+
+#[async_trait]
+impl SortedTable for PinnedTable {
+    async fn runs(&self, between_us: Option<(i64, i64)>) -> Result<Arc<dyn SortedRuns>> {
+        let snapshot = self.pinned().await?;
+        Ok(Arc::new(self.table.store_runs(&self.store, &snapshot, between_us).await?))
     }
 }

@@ -2,7 +2,9 @@
 
 use datafusion::logical_expr::{Documentation, ScalarUDF};
 
-use crate::attribution::{JourneysFunction, journeys_documentation};
+use crate::attribution::{
+    JourneyTotalsFunction, JourneysFunction, journey_totals_documentation, journeys_documentation,
+};
 use crate::calendar::LocalDay;
 use crate::money::{SafeRatio, SplitMoney};
 use crate::rating::RateMetric;
@@ -30,9 +32,12 @@ pub fn scalar_functions() -> Vec<ScalarUDF> {
     ]
 }
 
-/// Returns every function's manual page, by family and name; `journeys` is among them.
+/// Returns every function's manual page, by family and name; the table functions are among them.
 pub fn documentation() -> Vec<FunctionDoc> {
-    let mut pages = vec![page(JourneysFunction::NAME, &journeys_documentation())];
+    let mut pages = vec![
+        page(JourneysFunction::NAME, &journeys_documentation()),
+        page(JourneyTotalsFunction::NAME, &journey_totals_documentation()),
+    ];
     for function in scalar_functions() {
         pages.extend(function.documentation().map(|documentation| page(function.name(), documentation)));
     }
@@ -58,7 +63,7 @@ mod tests {
     #[test]
     fn every_function_has_a_whole_page() {
         let pages = documentation();
-        assert_eq!(pages.len(), scalar_functions().len() + 1);
+        assert_eq!(pages.len(), scalar_functions().len() + 2);
         for page in pages {
             assert!(page.syntax.starts_with(&format!("{}(", page.name)), "{}", page.name);
             assert!(!page.arguments.is_empty() && page.example.contains(&page.name), "{}", page.name);

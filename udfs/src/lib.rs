@@ -8,5 +8,7 @@ mod functions;
 pub mod money;
 pub mod rating;
 
-pub use attribution::JourneysFunction;
+pub use attribution::{
+    JourneyInput, JourneyTables, JourneyTotalsFunction, JourneysFunction, SortedRuns, SortedTable,
+};
 pub use functions::{FunctionDoc, documentation, scalar_functions};

@@ -3,14 +3,17 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, StringViewArray, new_null_array};
+use arrow::buffer::ScalarBuffer;
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Decimal128Type, Int32Type, TimeUnit, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
-use datafusion::common::{DataFusionError, Result, exec_err};
+use datafusion::common::{DataFusionError, HashMap, Result, exec_err};
 
 use super::currency::minor_unit;
+use super::customer::Order;
+use super::held::Held;
 use super::rows::{CREDITED, Reason, Reasons};
 use super::touches::{Place, TouchText};
 
@@ -47,16 +50,6 @@ fn without_nulls(batch: &RecordBatch, name: &str, as_type: &DataType) -> Result<
     Ok(array)
 }
 
-fn text(batch: &RecordBatch, name: &str) -> Result<StringArray> {
-    Ok(required(batch, name, &DataType::Utf8)?.as_string::<i32>().clone())
-}
-
-/// Returns the column as text, all null where the batch does not have it.
-fn optional_text(batch: &RecordBatch, name: &str) -> Result<ArrayRef> {
-    Ok(column(batch, name, &DataType::Utf8)?
-        .unwrap_or_else(|| Arc::new(StringArray::new_null(batch.num_rows()))))
-}
-
 fn instants(batch: &RecordBatch, name: &str) -> Result<Vec<i64>> {
     let array = without_nulls(batch, name, &instant_type())?;
     Ok(array.as_primitive::<TimestampMicrosecondType>().values().to_vec())
@@ -71,68 +64,139 @@ fn money(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i64>>> {
     })
 }
 
+/// The type of names of which there are few: channels, sources, campaigns.
+pub fn name_type() -> DataType {
+    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+}
+
+/// Returns a column of names, all null where the batch does not have it.
+fn names(batch: &RecordBatch, name: &str) -> Result<DictionaryArray<Int32Type>> {
+    let array =
+        column(batch, name, &name_type())?.unwrap_or_else(|| new_null_array(&name_type(), batch.num_rows()));
+    Ok(array.as_dictionary().clone())
+}
+
+/// The name of a row.
+pub fn name_of(names: &DictionaryArray<Int32Type>, row: usize) -> Option<&str> {
+    let values = names.values().as_string::<i32>();
+    names.key(row).filter(|&key| values.is_valid(key)).map(|key| values.value(key))
+}
+
 /// Shows an empty channel as (unknown), and trims the others.
-fn channel_names(channels: &ArrayRef) -> ArrayRef {
-    let channels_text = channels.as_string::<i32>();
+fn channel_names(channels: DictionaryArray<Int32Type>) -> DictionaryArray<Int32Type> {
+    let values = channels.values().as_string::<i32>();
     let is_clean = |name: Option<&str>| name.is_some_and(|name| !name.is_empty() && name.trim() == name);
-    if channels_text.iter().all(is_clean) {
-        return Arc::clone(channels);
+    if channels.null_count() == 0 && values.iter().all(is_clean) {
+        return channels;
     }
-    let name = |name: Option<&str>| -> String {
+    let clean = |name: Option<&str>| -> String {
         let name = name.unwrap_or_default().trim();
         if name.is_empty() { UNKNOWN_CHANNEL.into() } else { name.into() }
     };
-    Arc::new(StringArray::from_iter_values(channels_text.iter().map(name)))
+    if channels.null_count() == 0 {
+        return channels.with_values(Arc::new(StringArray::from_iter_values(values.iter().map(clean))));
+    }
+    let rows: Vec<String> = (0..channels.len()).map(|row| clean(name_of(&channels, row))).collect();
+    rows.iter().map(String::as_str).collect()
+}
+
+/// Numbers of channels; 0 is no touch.
+#[derive(Debug)]
+pub struct ChannelCodes {
+    codes: HashMap<String, u32>,
+    pub names: Vec<String>,
+}
+
+impl Default for ChannelCodes {
+    fn default() -> Self {
+        let names = vec![UNATTRIBUTED.to_owned()];
+        Self { codes: names.iter().cloned().zip(0..).collect(), names }
+    }
+}
+
+impl ChannelCodes {
+    fn code(&mut self, name: &str) -> u32 {
+        if let Some(&code) = self.codes.get(name) {
+            return code;
+        }
+        let code = self.names.len() as u32;
+        self.names.push(name.to_owned());
+        self.codes.insert(name.to_owned(), code);
+        code
+    }
+
+    /// The number of each row's channel.
+    fn of_rows(&mut self, channels: &DictionaryArray<Int32Type>) -> Vec<u32> {
+        let values = channels.values().as_string::<i32>();
+        let codes: Vec<u32> = values.iter().map(|name| self.code(name.unwrap_or(UNKNOWN_CHANNEL))).collect();
+        channels.keys().values().iter().map(|&key| codes[key as usize]).collect()
+    }
 }
 
 /// Touches, sorted by customer, instant and id.
 #[derive(Debug)]
 pub struct TouchBatch {
-    pub customer: StringArray,
-    pub at: Vec<i64>,
-    pub view: Vec<bool>,
-    pub id_hash: Vec<u64>,
-    pub id: ArrayRef,
+    pub customer: StringViewArray,
+    pub at: ScalarBuffer<i64>,
+    /// Whether each touch is a view; empty where none is.
+    view: Vec<bool>,
+    /// Of each id; empty where ids are known to differ.
+    id_hash: Vec<u64>,
+    /// The number of each channel, for totals.
+    pub code: Vec<u32>,
+    /// Null where the input does not have it.
+    pub id: StringViewArray,
     pub touched_at: ArrayRef,
-    pub channel: ArrayRef,
-    pub source: ArrayRef,
-    pub campaign: ArrayRef,
+    pub channel: DictionaryArray<Int32Type>,
+    pub source: DictionaryArray<Int32Type>,
+    pub campaign: DictionaryArray<Int32Type>,
     /// Bytes of memory held.
     pub size: usize,
 }
 
 impl TouchBatch {
-    pub fn try_new(batch: &RecordBatch) -> Result<Self> {
-        let id = without_nulls(batch, "touch_id", &DataType::Utf8)?;
-        let mut id_hash = vec![0; id.len()];
-        create_hashes([&id], &RandomState::with_seed(0), &mut id_hash)?;
-        let kind = optional_text(batch, "kind")?;
+    /// Reads a batch; `codes` where totals are wanted, and `ids_differ` where no id can be there twice.
+    pub fn try_new(batch: &RecordBatch, ids_differ: bool, codes: Option<&mut ChannelCodes>) -> Result<Self> {
+        let id = match column(batch, "touch_id", &DataType::Utf8View)? {
+            Some(id) if id.null_count() > 0 => return exec_err!("journeys: touch_id is null in some row"),
+            Some(id) => id,
+            None if ids_differ => new_null_array(&DataType::Utf8View, batch.num_rows()),
+            None => return exec_err!("journeys: a column touch_id is missing in the input"),
+        };
+        let mut id_hash = Vec::new();
+        if !ids_differ {
+            id_hash.resize(id.len(), 0);
+            create_hashes([&id], &RandomState::with_seed(0), &mut id_hash)?;
+        }
+        let touched_at = without_nulls(batch, "touched_at", &instant_type())?;
+        let channel = channel_names(names(batch, "channel")?);
         Ok(Self {
-            customer: text(batch, "customer_id")?,
-            at: instants(batch, "touched_at")?,
-            view: kind.as_string::<i32>().iter().map(|kind| kind == Some("view")).collect(),
+            customer: required(batch, "customer_id", &DataType::Utf8View)?.as_string_view().clone(),
+            at: touched_at.as_primitive::<TimestampMicrosecondType>().values().clone(),
+            view: views(&names(batch, "kind")?),
             id_hash,
-            id,
-            touched_at: required(batch, "touched_at", &instant_type())?,
-            channel: channel_names(&optional_text(batch, "channel")?),
-            source: optional_text(batch, "source")?,
-            campaign: optional_text(batch, "campaign")?,
+            code: codes.map(|codes| codes.of_rows(&channel)).unwrap_or_default(),
+            id: id.as_string_view().clone(),
+            touched_at,
+            channel,
+            source: names(batch, "source")?,
+            campaign: names(batch, "campaign")?,
             size: batch.get_array_memory_size(),
         })
     }
 
     /// The one row that stands for "no touch".
     pub fn unattributed() -> Self {
-        let null = || Arc::new(StringArray::new_null(1)) as ArrayRef;
-        let one = |name: &str| Arc::new(StringArray::from(vec![name])) as ArrayRef;
+        let null = || new_null_array(&name_type(), 1).as_dictionary().clone();
         Self {
-            customer: StringArray::new_null(1),
-            at: vec![0],
-            view: vec![false],
+            customer: StringViewArray::new_null(1),
+            at: vec![0].into(),
+            view: Vec::new(),
             id_hash: vec![0],
-            id: one(""),
-            touched_at: arrow::array::new_null_array(&instant_type(), 1),
-            channel: one(UNATTRIBUTED),
+            code: vec![0],
+            id: StringViewArray::from(vec![""]),
+            touched_at: new_null_array(&instant_type(), 1),
+            channel: std::iter::once(UNATTRIBUTED).collect(),
             source: null(),
             campaign: null(),
             size: 0,
@@ -142,20 +206,37 @@ impl TouchBatch {
     pub fn len(&self) -> usize {
         self.at.len()
     }
+
+    #[inline]
+    pub fn is_view(&self, row: usize) -> bool {
+        self.view.get(row).copied().unwrap_or(false)
+    }
+
+    #[inline]
+    pub fn id_hash(&self, row: usize) -> u64 {
+        self.id_hash.get(row).copied().unwrap_or_default()
+    }
 }
 
-impl TouchText for Vec<Arc<TouchBatch>> {
+/// Which rows are views; empty where none is.
+fn views(kinds: &DictionaryArray<Int32Type>) -> Vec<bool> {
+    let values = kinds.values().as_string::<i32>();
+    let is_view: Vec<bool> = values.iter().map(|kind| kind == Some("view")).collect();
+    if !is_view.contains(&true) {
+        return Vec::new();
+    }
+    kinds.keys().iter().map(|key| key.is_some_and(|key| is_view[key as usize])).collect()
+}
+
+impl TouchText for Held<TouchBatch> {
     fn id(&self, place: Place) -> &str {
-        self[place.0].id.as_string::<i32>().value(place.1)
+        self[place.0].id.value(place.1)
     }
 
     fn compare(&self, a: Place, b: Place) -> Ordering {
         let written = |place: Place| {
             let batch = &self[place.0];
-            [&batch.channel, &batch.source, &batch.campaign].map(|column| {
-                let column = column.as_string::<i32>();
-                column.is_valid(place.1).then(|| column.value(place.1))
-            })
+            [&batch.channel, &batch.source, &batch.campaign].map(|column| name_of(column, place.1))
         };
         written(a).cmp(&written(b))
     }
@@ -164,12 +245,12 @@ impl TouchText for Vec<Arc<TouchBatch>> {
 /// Orders, sorted by customer, instant and id.
 #[derive(Debug)]
 pub struct OrderBatch {
-    pub customer: StringArray,
-    pub at: Vec<i64>,
-    pub id: StringArray,
+    pub customer: StringViewArray,
+    pub at: ScalarBuffer<i64>,
+    pub id: StringViewArray,
     pub ordered_at: ArrayRef,
-    pub currency: ArrayRef,
-    pub minor_unit: Vec<i64>,
+    pub currency: DictionaryArray<Int32Type>,
+    minor_unit: Vec<i64>,
     pub amount: Vec<i64>,
     pub profit: Vec<Option<i64>>,
     /// Why the order gets no credit; `CREDITED` where it does.
@@ -184,34 +265,32 @@ impl OrderBatch {
             Some(_) => profits(&amount, &money(batch, "cost_of_goods")?)?,
             None => vec![None; amount.len()],
         };
-        let currency = optional_text(batch, "currency")?;
-        let status = text(batch, "status")?;
-        let refused = status.iter().map(|status| match status {
-            Some("completed") => CREDITED,
-            other => reasons.of_status(other),
-        });
+        let currency = names(batch, "currency")?;
+        let ordered_at = without_nulls(batch, "ordered_at", &instant_type())?;
         Ok(Self {
-            customer: text(batch, "customer_id")?,
-            at: instants(batch, "ordered_at")?,
-            id: without_nulls(batch, "order_id", &DataType::Utf8)?.as_string::<i32>().clone(),
-            ordered_at: required(batch, "ordered_at", &instant_type())?,
-            minor_unit: currency.as_string::<i32>().iter().map(minor_unit).collect(),
+            customer: required(batch, "customer_id", &DataType::Utf8View)?.as_string_view().clone(),
+            at: ordered_at.as_primitive::<TimestampMicrosecondType>().values().clone(),
+            id: without_nulls(batch, "order_id", &DataType::Utf8View)?.as_string_view().clone(),
+            ordered_at,
+            minor_unit: of_names(&currency, minor_unit),
             currency,
             amount,
             profit,
-            refused: refused.collect(),
+            refused: of_names(&names(batch, "status")?, |status| match status {
+                Some("completed") => CREDITED,
+                other => reasons.of_status(other),
+            }),
         })
     }
 
     /// The one row that stands for "no such order".
     pub fn unknown() -> Self {
-        let null = || Arc::new(StringArray::new_null(1)) as ArrayRef;
         Self {
-            customer: StringArray::new_null(1),
-            at: vec![0],
-            id: StringArray::from(vec![""]),
-            ordered_at: arrow::array::new_null_array(&instant_type(), 1),
-            currency: null(),
+            customer: StringViewArray::new_null(1),
+            at: vec![0].into(),
+            id: StringViewArray::from(vec![""]),
+            ordered_at: new_null_array(&instant_type(), 1),
+            currency: new_null_array(&name_type(), 1).as_dictionary().clone(),
             minor_unit: vec![100],
             amount: vec![0],
             profit: vec![None],
@@ -222,6 +301,35 @@ impl OrderBatch {
     pub fn len(&self) -> usize {
         self.at.len()
     }
+
+    /// An order of the batch, held under a number.
+    pub fn order(&self, number: usize, row: usize) -> Order {
+        Order {
+            place: (number, row),
+            at: self.at[row],
+            amount: self.amount[row],
+            profit: self.profit[row],
+            minor_unit: self.minor_unit[row],
+            refused: self.refused[row],
+        }
+    }
+}
+
+/// Computes something for every row, once for each name.
+fn of_names<T: Clone>(names: &DictionaryArray<Int32Type>, mut of: impl FnMut(Option<&str>) -> T) -> Vec<T> {
+    let values: Vec<T> = names.values().as_string::<i32>().iter().map(&mut of).collect();
+    let mut null = None;
+    let of_null = |null: &mut Option<T>, of: &mut dyn FnMut(Option<&str>) -> T| {
+        null.get_or_insert_with(|| of(None)).clone()
+    };
+    names
+        .keys()
+        .iter()
+        .map(|key| match key {
+            Some(key) => values[key as usize].clone(),
+            None => of_null(&mut null, &mut of),
+        })
+        .collect()
 }
 
 fn profits(amounts: &[i64], costs: &[Option<i64>]) -> Result<Vec<Option<i64>>> {
@@ -238,22 +346,22 @@ fn profits(amounts: &[i64], costs: &[Option<i64>]) -> Result<Vec<Option<i64>>> {
 /// Refunds, sorted by order, instant and id.
 #[derive(Debug)]
 pub struct RefundRows {
-    pub id: ArrayRef,
-    pub order_id: ArrayRef,
+    pub id: StringViewArray,
+    pub order_id: StringViewArray,
     pub refunded_at: Vec<i64>,
     pub amount: Vec<i64>,
-    pub currency: ArrayRef,
+    pub currency: DictionaryArray<Int32Type>,
 }
 
 impl RefundRows {
     /// Reads the refunds; one whose amount is not known counts as one of 0.00.
     pub fn try_new(batch: &RecordBatch) -> Result<Self> {
         Ok(Self {
-            id: without_nulls(batch, "refund_id", &DataType::Utf8)?,
-            order_id: without_nulls(batch, "order_id", &DataType::Utf8)?,
+            id: without_nulls(batch, "refund_id", &DataType::Utf8View)?.as_string_view().clone(),
+            order_id: without_nulls(batch, "order_id", &DataType::Utf8View)?.as_string_view().clone(),
             refunded_at: instants(batch, "refunded_at")?,
             amount: money(batch, "amount")?.into_iter().map(Option::unwrap_or_default).collect(),
-            currency: optional_text(batch, "currency")?,
+            currency: names(batch, "currency")?,
         })
     }
 }

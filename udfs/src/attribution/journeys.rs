@@ -12,8 +12,9 @@ use datafusion::physical_plan::ExecutionPlan;
 use datafusion_macros::user_doc;
 
 use super::customer::{DAY_US, Rules};
-use super::journeys_exec::JourneysExec;
+use super::journeys_exec::{Cut, Input, JourneysExec, Sink, Task};
 use super::output::journeys_schema;
+use super::runs::{JourneyInput, SortedRuns};
 
 /// The longest lookback or half-life, in days: a hundred years and some.
 const MAX_DAYS: f64 = 40_000.0;
@@ -44,12 +45,19 @@ pub fn journeys_documentation() -> Documentation {
     JourneysDoc.doc().cloned().unwrap_or_else(|| unreachable!("the attribute above always writes it"))
 }
 
+/// The tables of one store that attribution reads.
+#[derive(Debug, Clone)]
+pub struct JourneyTables {
+    pub store: String,
+    pub touchpoints: JourneyInput,
+    pub orders: JourneyInput,
+    pub refunds: Arc<dyn TableProvider>,
+}
+
 /// The table function `journeys` of one store.
 #[derive(Debug)]
 pub struct JourneysFunction {
-    store: String,
-    /// Touches, orders, refunds.
-    tables: [Arc<dyn TableProvider>; 3],
+    tables: JourneyTables,
 }
 
 impl JourneysFunction {
@@ -57,13 +65,8 @@ impl JourneysFunction {
     pub const NAME: &'static str = "journeys";
 
     /// Builds the function over a store's tables, with the columns of the raw tables of those names.
-    pub fn new(
-        store: String,
-        touchpoints: Arc<dyn TableProvider>,
-        orders: Arc<dyn TableProvider>,
-        refunds: Arc<dyn TableProvider>,
-    ) -> Self {
-        Self { store, tables: [touchpoints, orders, refunds] }
+    pub fn new(tables: JourneyTables) -> Self {
+        Self { tables }
     }
 }
 
@@ -71,7 +74,6 @@ impl TableFunctionImpl for JourneysFunction {
     fn call_with_args(&self, args: TableFunctionArgs) -> Result<Arc<dyn TableProvider>> {
         let (rules, is_bound) = parse_rules(args.exprs())?;
         Ok(Arc::new(JourneysTable {
-            store: self.store.clone(),
             tables: self.tables.clone(),
             rules,
             is_bound,
@@ -87,23 +89,33 @@ fn parse_rules(args: &[Expr]) -> Result<(Rules, bool)> {
             "journeys takes at most 3 arguments (lookback_days, half_life_days, include_refused)"
         );
     }
-    let lookback_days = days(args.first(), "lookback_days", 30.0)?;
-    let half_life_days = days(args.get(1), "half_life_days", 7.0)?;
-    if half_life_days <= 0.0 {
-        return plan_err!("journeys: half_life_days must be more than 0");
-    }
     let include_refused = match args.get(2) {
         None | Some(Expr::Placeholder(_) | Expr::Literal(ScalarValue::Null, _)) => false,
         Some(Expr::Literal(ScalarValue::Boolean(value), _)) => value.unwrap_or(false),
         Some(_) => return plan_err!("journeys: include_refused must be true or false"),
     };
-    let rules = Rules {
+    let rules = Rules { include_refused, ..rule_days(args)? };
+    Ok((rules, is_bound(args)))
+}
+
+/// Whether no argument is a parameter that waits for its value.
+pub fn is_bound(args: &[Expr]) -> bool {
+    !args.iter().any(|arg| matches!(arg, Expr::Placeholder(_)))
+}
+
+/// Reads the first two arguments, lookback and half-life.
+pub fn rule_days(args: &[Expr]) -> Result<Rules> {
+    let lookback_days = days(args.first(), "lookback_days", 30.0)?;
+    let half_life_days = days(args.get(1), "half_life_days", 7.0)?;
+    if half_life_days <= 0.0 {
+        return plan_err!("journeys: half_life_days must be more than 0");
+    }
+    Ok(Rules {
         lookback_us: (lookback_days * DAY_US).round() as i64,
         view_lookback_us: DAY_US as i64,
         half_life_us: half_life_days * DAY_US,
-        include_refused,
-    };
-    Ok((rules, !args.iter().any(|arg| matches!(arg, Expr::Placeholder(_)))))
+        include_refused: false,
+    })
 }
 
 fn days(arg: Option<&Expr>, name: &str, default: f64) -> Result<f64> {
@@ -124,8 +136,7 @@ fn days(arg: Option<&Expr>, name: &str, default: f64) -> Result<f64> {
 /// One call of `journeys`.
 #[derive(Debug)]
 struct JourneysTable {
-    store: String,
-    tables: [Arc<dyn TableProvider>; 3],
+    tables: JourneyTables,
     rules: Rules,
     is_bound: bool,
     schema: SchemaRef,
@@ -154,37 +165,85 @@ impl TableProvider for JourneysTable {
             return plan_err!("journeys: bind its parameters before the query is planned");
         }
         let schema = project_schema(&self.schema, projection)?;
-        let mut inputs = Vec::with_capacity(self.tables.len());
-        for (table, needed) in self.tables.iter().zip(needed_columns(&schema)) {
-            let projection = columns_of(table.as_ref(), &needed)?;
-            inputs.push(table.scan(state, Some(&projection), &[], None).await?);
+        let has = |name: &str| schema.index_of(name).is_ok();
+        let touch_columns = ["touch_id", "channel", "source", "campaign"];
+        let wanted = Wanted {
+            touches: touch_columns.into_iter().filter(|name| has(name)).collect(),
+            profit: schema.fields().iter().any(|field| field.name().ends_with("profit")),
+        };
+        plan(&self.tables, state, self.rules, schema, Sink::Rows, &wanted).await
+    }
+}
+
+/// What is read beside what is always needed.
+pub struct Wanted {
+    /// Columns of touches.
+    pub touches: Vec<&'static str>,
+    /// Whether any profit is.
+    pub profit: bool,
+}
+
+/// Plans the operator over a store's tables.
+pub async fn plan(
+    tables: &JourneyTables,
+    state: &dyn Session,
+    rules: Rules,
+    schema: SchemaRef,
+    sink: Sink,
+    wanted: &Wanted,
+) -> Result<Arc<dyn ExecutionPlan>> {
+    let mut touch_columns = vec!["customer_id", "touched_at", "kind"];
+    touch_columns.extend(&wanted.touches);
+    let mut order_columns = vec!["order_id", "customer_id", "ordered_at", "status", "currency", "revenue"];
+    if wanted.profit {
+        order_columns.push("cost_of_goods");
+    }
+    let mut bounds = Vec::new();
+    let (touches, orders) = match (&tables.touchpoints, &tables.orders) {
+        (JourneyInput::Sorted(touchpoints), JourneyInput::Sorted(orders)) => {
+            let (touches, orders) = (touchpoints.runs(None).await?, orders.runs(None).await?);
+            if touches.overlap() && !touch_columns.contains(&"touch_id") {
+                // Touches of one instant are in the order of their ids.
+                touch_columns.push("touch_id");
+            }
+            bounds = touches.bounds(state.config().target_partitions());
+            (of_runs(&*touches, &touch_columns, &bounds)?, of_runs(&*orders, &order_columns, &bounds)?)
         }
-        Ok(Arc::new(JourneysExec::try_new(self.store.clone(), self.rules, schema, inputs)?))
+        (touchpoints, orders) => {
+            if !touch_columns.contains(&"touch_id") {
+                touch_columns.push("touch_id");
+            }
+            (whole(touchpoints, state, &touch_columns).await?, whole(orders, state, &order_columns).await?)
+        }
+    };
+    let mut refund_columns = vec!["refund_id", "order_id", "refunded_at", "amount"];
+    refund_columns.extend(tables.refunds.schema().index_of("currency").ok().map(|_| "currency"));
+    let refunds = whole_table(&*tables.refunds, state, &refund_columns).await?;
+    let task = Task { store: tables.store.clone(), rules, schema, sink, bounds };
+    Ok(Arc::new(JourneysExec::try_new(Arc::new(task), [touches, orders, refunds])?))
+}
+
+fn of_runs(runs: &dyn SortedRuns, columns: &[&str], bounds: &[String]) -> Result<Input> {
+    let cut = Cut::Runs { count: runs.count(), overlap: runs.overlap() };
+    Ok(Input { plan: runs.scan(columns, bounds)?, cut })
+}
+
+async fn whole(input: &JourneyInput, state: &dyn Session, columns: &[&str]) -> Result<Input> {
+    match input {
+        JourneyInput::Any(table) => whole_table(&**table, state, columns).await,
+        JourneyInput::Sorted(table) => of_runs(&*table.runs(None).await?, columns, &[]),
     }
 }
 
-/// Returns which columns of touches, orders and refunds the output's columns need.
-fn needed_columns(schema: &SchemaRef) -> [Vec<&'static str>; 3] {
-    let mut touches = vec!["touch_id", "customer_id", "touched_at", "kind"];
-    let named = ["channel", "source", "campaign"];
-    touches.extend(named.into_iter().filter(|name| schema.index_of(name).is_ok()));
-    let mut orders = vec!["order_id", "customer_id", "ordered_at", "status", "currency", "revenue"];
-    if schema.fields().iter().any(|field| field.name().ends_with("profit")) {
-        orders.push("cost_of_goods");
-    }
-    [touches, orders, vec!["refund_id", "order_id", "refunded_at", "amount"]]
-}
-
-fn columns_of(table: &dyn TableProvider, names: &[&str]) -> Result<Vec<usize>> {
+async fn whole_table(table: &dyn TableProvider, state: &dyn Session, columns: &[&str]) -> Result<Input> {
     let schema = table.schema();
-    let mut projection = names
+    let mut projection = columns
         .iter()
         .map(|name| match schema.index_of(name) {
             Ok(index) => Ok(index),
             Err(_) => plan_err!("journeys: a column {name} is missing in its input"),
         })
         .collect::<Result<Vec<_>>>()?;
-    projection.extend(schema.index_of("currency").ok().filter(|_| names.contains(&"refund_id")));
     projection.sort_unstable();
-    Ok(projection)
+    Ok(Input { plan: table.scan(state, Some(&projection), &[], None).await?, cut: Cut::Whole })
 }

@@ -1,20 +1,23 @@
-//! The streaming merge: customer by customer, one customer's touches in memory.
+//! The streaming merge over one range of customers: one customer's touches in memory.
+
+use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, Result};
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 
-use super::cursor::{OrderCursor, TouchCursor, check_sorted};
 use super::customer::{Order, Overflow, Refund, Rules, Scratch, attribute_order};
+use super::order_runs::OrderRuns;
 use super::output::build;
-use super::refunds::Refunds;
+use super::refunds::SharedRefunds;
 use super::rows::{Entry, NO_TOUCH, Reasons, Rows, UNKNOWN_ORDER, Wanted};
+use super::totals::Totals;
+use super::touch_runs::TouchRuns;
 use super::touches::Touches;
 
 /// Rows are given out when they point to so many batches of touches, even if they are few.
-const MAX_HELD: usize = 16;
+const MAX_HELD: usize = 64;
 
 /// What one run of the operator needs besides its inputs.
 pub struct MergeSettings {
@@ -27,94 +30,103 @@ pub struct MergeSettings {
     pub batch_rows: usize,
 }
 
-/// The state of one run.
+/// The state of one range.
 pub struct Merge {
     settings: MergeSettings,
-    touch_cursor: TouchCursor,
-    order_cursor: OrderCursor,
-    refund_stream: Option<SendableRecordBatchStream>,
-    refunds: Option<Refunds>,
+    touch_runs: TouchRuns,
+    order_runs: OrderRuns,
+    /// Read before the merge begins.
+    refunds: Arc<SharedRefunds>,
     unknown: Option<std::vec::IntoIter<Refund>>,
     reservation: MemoryReservation,
-    refunds_size: usize,
-    customer: Option<String>,
     touches: Touches,
     scratch: Scratch,
     rows: Rows,
     reasons: Reasons,
+    /// Where rows are added up instead of given out.
+    totals: Option<Totals>,
 }
 
 impl Merge {
     pub fn new(
         settings: MergeSettings,
-        [touches, orders, refunds]: [SendableRecordBatchStream; 3],
+        touch_runs: TouchRuns,
+        order_runs: OrderRuns,
+        refunds: Arc<SharedRefunds>,
         reservation: MemoryReservation,
+        totals: Option<Totals>,
     ) -> Self {
         Self {
             rows: Rows::new(settings.wanted),
             settings,
-            touch_cursor: TouchCursor::new(touches),
-            order_cursor: OrderCursor::new(orders),
-            refund_stream: Some(refunds),
-            refunds: None,
+            touch_runs,
+            order_runs,
+            refunds,
             unknown: None,
             reservation,
-            refunds_size: 0,
-            customer: None,
             touches: Touches::default(),
             scratch: Scratch::default(),
             reasons: Reasons::default(),
+            totals,
         }
     }
 
     /// Returns the next rows, or none at the end.
     pub async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
-        if let Some(stream) = self.refund_stream.take() {
-            self.refunds = Some(Refunds::collect(stream, &self.reservation).await?);
-            self.refunds_size = self.reservation.size();
-        }
         while self.unknown.is_none() {
-            if self.is_full() {
-                return self.give_out().map(Some);
+            if self.is_full()
+                && let Some(batch) = self.give_out()?
+            {
+                return Ok(Some(batch));
             }
-            match self.order_cursor.next(&mut self.reasons).await? {
-                Some(order) => self.attribute(&order).await?,
-                None => {
-                    let refunds: Vec<Refund> = self.refunds.iter().flat_map(Refunds::unknown).collect();
-                    self.unknown = Some(refunds.into_iter());
-                }
+            if let Some(order) = self.order_runs.next_order() {
+                self.attribute(&order)?;
+            } else if self.order_runs.next_customer(&mut self.reasons).await? {
+                self.take_touches().await?;
+            } else {
+                self.unknown = Some(self.refunds.finish_range().into_iter());
             }
         }
         while let Some(refund) = self.unknown.as_mut().and_then(Iterator::next) {
             self.push_unknown(refund)?;
-            if self.is_full() {
-                return self.give_out().map(Some);
+            if self.is_full()
+                && let Some(batch) = self.give_out()?
+            {
+                return Ok(Some(batch));
             }
         }
-        if self.rows.is_empty() { Ok(None) } else { self.give_out().map(Some) }
+        if !self.rows.is_empty()
+            && let Some(batch) = self.give_out()?
+        {
+            return Ok(Some(batch));
+        }
+        self.totals
+            .take()
+            .map(|totals| totals.build(&self.settings.schema, &self.touch_runs.codes))
+            .transpose()
     }
 
     fn is_full(&self) -> bool {
         self.rows.len() >= self.settings.batch_rows
-            || (self.touch_cursor.held.len() > MAX_HELD && !self.rows.is_empty())
+            || (self.touch_runs.held.len() + self.order_runs.held.len() > MAX_HELD && !self.rows.is_empty())
     }
 
-    async fn attribute(&mut self, order: &Order) -> Result<()> {
-        let (order_id, customer) = self.order_cursor.names(order);
-        if customer != self.customer.as_deref() || customer.is_none() {
-            self.touches.clear();
-            if let Some(customer) = customer {
-                check_sorted(self.customer.as_deref(), customer)?;
-                if self.rows.is_empty() {
-                    self.touch_cursor.release(&mut self.touches);
-                }
-                self.touch_cursor.take(customer, &mut self.touches).await?;
-                self.touches.dedupe(&self.touch_cursor.held);
-                self.reservation.try_resize(self.refunds_size + self.touch_cursor.size())?;
-                self.customer = Some(customer.to_owned());
-            }
+    async fn take_touches(&mut self) -> Result<()> {
+        self.touches.clear();
+        if self.rows.is_empty() {
+            self.touch_runs.release(&mut self.touches);
+            self.order_runs.release();
         }
-        let refunds = self.refunds.as_mut().map_or(&[][..], |refunds| refunds.take(order_id));
+        if self.order_runs.customer.id().is_some() {
+            self.touch_runs.take(&self.order_runs.customer, &mut self.touches).await?;
+            self.reservation.try_resize(self.touch_runs.size() + self.touches.size())?;
+        }
+        Ok(())
+    }
+
+    fn attribute(&mut self, order: &Order) -> Result<()> {
+        let refunds =
+            self.refunds.refunds().map_or(&[][..], |refunds| refunds.take(|| self.order_runs.id(order)));
         attribute_order(
             order,
             refunds,
@@ -139,20 +151,27 @@ impl Merge {
         Ok(())
     }
 
-    fn give_out(&mut self) -> Result<RecordBatch> {
-        let batch = build(
-            &self.settings.schema,
-            &self.settings.store,
-            &self.rows,
-            &self.reasons,
-            &self.touch_cursor.held,
-            &self.order_cursor.held,
-            self.refunds.as_ref().map(|refunds| &refunds.rows),
-        )?;
+    /// Turns the rows into a batch, or adds them to the totals.
+    fn give_out(&mut self) -> Result<Option<RecordBatch>> {
+        let refunds = self.refunds.refunds().map(|refunds| &refunds.rows);
+        let batch = if let Some(totals) = &mut self.totals {
+            totals.add(&self.rows, &self.order_runs.held, refunds, &self.touch_runs);
+            None
+        } else {
+            Some(build(
+                &self.settings.schema,
+                &self.settings.store,
+                &self.rows,
+                &self.reasons,
+                &self.touch_runs.held,
+                &self.order_runs.held,
+                refunds,
+            )?)
+        };
         self.rows.clear();
-        self.touch_cursor.release(&mut self.touches);
-        self.order_cursor.release();
-        self.reservation.try_resize(self.refunds_size + self.touch_cursor.size())?;
+        self.touch_runs.release(&mut self.touches);
+        self.order_runs.release();
+        self.reservation.try_resize(self.touch_runs.size() + self.touches.size())?;
         Ok(batch)
     }
 }

@@ -7,11 +7,12 @@ use arrow::array::{
     TimestampMicrosecondArray, UInt32Array,
 };
 use arrow::buffer::NullBuffer;
-use arrow::compute::{interleave, take};
+use arrow::compute::{cast, interleave, take};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{Result, internal_err};
 
+use super::held::Held;
 use super::inputs::{MONEY, OrderBatch, RefundRows, TouchBatch, instant_type};
 use super::rows::{Entry, NO_TOUCH, Reasons, Rows, Wanted};
 use super::touches::Place;
@@ -63,8 +64,8 @@ pub fn build(
     store: &str,
     rows: &Rows,
     reasons: &Reasons,
-    touches: &[Arc<TouchBatch>],
-    orders: &[OrderBatch],
+    touches: &Held<TouchBatch>,
+    orders: &Held<OrderBatch>,
     refunds: Option<&RefundRows>,
 ) -> Result<RecordBatch> {
     let source = Source {
@@ -86,8 +87,8 @@ struct Source<'a> {
     store: &'a str,
     rows: &'a Rows,
     reasons: &'a Reasons,
-    touches: &'a [Arc<TouchBatch>],
-    orders: &'a [OrderBatch],
+    touches: &'a Held<TouchBatch>,
+    orders: &'a Held<OrderBatch>,
     refunds: Option<&'a RefundRows>,
     entry: UInt32Array,
 }
@@ -100,7 +101,7 @@ impl Source<'_> {
                 Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(self.store, rows.len()))))
             }
             "touch_id" => self.of_touch(|batch| &batch.id),
-            "touched_at" => self.of_touch(|batch| &batch.touched_at),
+            "touched_at" => self.of_touch(|batch| batch.touched_at.as_ref()),
             "channel" => self.of_touch(|batch| &batch.channel),
             "source" => self.of_touch(|batch| &batch.source),
             "campaign" => self.of_touch(|batch| &batch.campaign),
@@ -117,9 +118,9 @@ impl Source<'_> {
     }
 
     /// Gathers a touch's column over the rows.
-    fn of_touch(&self, column: impl Fn(&TouchBatch) -> &ArrayRef) -> Result<ArrayRef> {
-        let arrays: Vec<&dyn Array> = self.touches.iter().map(|batch| column(batch).as_ref()).collect();
-        Ok(interleave(&arrays, &self.rows.touch)?)
+    fn of_touch(&self, column: impl Fn(&TouchBatch) -> &dyn Array) -> Result<ArrayRef> {
+        let arrays: Vec<&dyn Array> = self.touches.iter().map(|batch| column(batch)).collect();
+        gather(&arrays, &self.rows.touch)
     }
 
     /// Builds a column with one element an entry.
@@ -174,19 +175,19 @@ impl Source<'_> {
     fn of_entry(
         &self,
         of_order: impl Fn(&OrderBatch) -> &dyn Array,
-        of_refund: impl Fn(&RefundRows) -> &ArrayRef,
+        of_refund: impl Fn(&RefundRows) -> &dyn Array,
         is_refund: impl Fn(&Entry) -> bool,
     ) -> Result<ArrayRef> {
-        let mut arrays: Vec<&dyn Array> = self.orders.iter().map(of_order).collect();
+        let mut arrays: Vec<&dyn Array> = self.orders.iter().map(|batch| of_order(batch)).collect();
         let refund_slot = arrays.len();
-        arrays.extend(self.refunds.map(|refunds| of_refund(refunds).as_ref()));
+        arrays.extend(self.refunds.map(of_refund));
         let place = |entry: &Entry| -> Place {
             match entry.refund {
                 Some(row) if is_refund(entry) => (refund_slot, row as usize),
                 _ => entry.order,
             }
         };
-        Ok(interleave(&arrays, &self.rows.entries.iter().map(place).collect::<Vec<_>>())?)
+        gather(&arrays, &self.rows.entries.iter().map(place).collect::<Vec<_>>())
     }
 
     fn model(&self, m: usize, what: &str) -> ArrayRef {
@@ -205,6 +206,15 @@ impl Source<'_> {
             }
         }
     }
+}
+
+/// Gathers values from several arrays of one type; text comes out as plain text.
+fn gather(arrays: &[&dyn Array], places: &[Place]) -> Result<ArrayRef> {
+    let gathered = interleave(arrays, places)?;
+    Ok(match gathered.data_type() {
+        DataType::Utf8View | DataType::Dictionary(..) => cast(&gathered, &DataType::Utf8)?,
+        _ => gathered,
+    })
 }
 
 /// Returns the model's number and what of it a column shows.

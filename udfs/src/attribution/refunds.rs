@@ -1,16 +1,58 @@
 //! All refunds of a store, found by their order; the only input that is held whole.
 
 use std::ops::Range;
+use std::sync::atomic::{
+    AtomicBool, AtomicUsize,
+    Ordering::{AcqRel, Relaxed},
+};
 
-use arrow::array::AsArray;
 use arrow::compute::concat_batches;
-use datafusion::common::{HashMap, Result};
+use datafusion::common::{DataFusionError, HashMap, Result};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::execution::memory_pool::MemoryReservation;
 use futures::TryStreamExt;
+use tokio::sync::OnceCell;
 
 use super::customer::Refund;
 use super::inputs::RefundRows;
+
+/// The refunds of a store, read once for all ranges of customers.
+#[derive(Debug)]
+pub struct SharedRefunds {
+    refunds: OnceCell<(Refunds, MemoryReservation)>,
+    /// Ranges whose orders have not all been met yet.
+    ranges_left: AtomicUsize,
+}
+
+impl SharedRefunds {
+    pub fn new(ranges: usize) -> Self {
+        Self { refunds: OnceCell::new(), ranges_left: AtomicUsize::new(ranges) }
+    }
+
+    /// Reads the refunds where no other range has; what they hold is taken from the reservation.
+    pub async fn read(
+        &self,
+        stream: impl FnOnce() -> Result<(SendableRecordBatchStream, MemoryReservation)>,
+    ) -> Result<()> {
+        let read = self.refunds.get_or_try_init(|| async {
+            let (stream, reservation) = stream()?;
+            Ok::<_, DataFusionError>((Refunds::collect(stream, &reservation).await?, reservation))
+        });
+        read.await.map(|_| ())
+    }
+
+    /// The refunds, once they are read.
+    pub fn refunds(&self) -> Option<&Refunds> {
+        self.refunds.get().map(|(refunds, _)| refunds)
+    }
+
+    /// Notes that a range has met all its orders; the last one gets the refunds whose order nobody met.
+    pub fn finish_range(&self) -> Vec<Refund> {
+        let is_last = self.ranges_left.fetch_sub(1, AcqRel) == 1;
+        let refunds = self.refunds.get().filter(|_| is_last);
+        refunds.map(|(refunds, _)| refunds.unknown().collect()).unwrap_or_default()
+    }
+}
 
 /// Refunds in the order of (order_id, refunded_at, refund_id).
 #[derive(Debug)]
@@ -19,15 +61,11 @@ pub struct Refunds {
     sorted: Vec<Refund>,
     by_order: HashMap<Box<str>, usize>,
     /// Runs of one order's refunds, and whether the order was met.
-    runs: Vec<(Range<usize>, bool)>,
+    runs: Vec<(Range<usize>, AtomicBool)>,
 }
 
 impl Refunds {
-    /// Reads a sorted stream to its end; what it holds is taken from the reservation.
-    pub async fn collect(
-        mut stream: SendableRecordBatchStream,
-        reservation: &MemoryReservation,
-    ) -> Result<Self> {
+    async fn collect(mut stream: SendableRecordBatchStream, reservation: &MemoryReservation) -> Result<Self> {
         let schema = stream.schema();
         let mut batches = Vec::new();
         while let Some(batch) = stream.try_next().await? {
@@ -39,9 +77,9 @@ impl Refunds {
     }
 
     fn index(rows: RefundRows) -> Self {
-        let order_ids = rows.order_id.as_string::<i32>();
+        let order_ids = &rows.order_id;
         let mut by_order: HashMap<Box<str>, usize> = HashMap::new();
-        let mut runs: Vec<(Range<usize>, bool)> = Vec::new();
+        let mut runs: Vec<(Range<usize>, AtomicBool)> = Vec::new();
         let mut sorted = Vec::with_capacity(rows.amount.len());
         for row in 0..rows.amount.len() {
             sorted.push(Refund { row: row as u32, at: rows.refunded_at[row], amount: rows.amount[row] });
@@ -49,7 +87,7 @@ impl Refunds {
                 Some((run, _)) if order_ids.value(run.start) == order_ids.value(row) => run.end = row + 1,
                 _ => {
                     by_order.insert(order_ids.value(row).into(), runs.len());
-                    runs.push((row..row + 1, false));
+                    runs.push((row..row + 1, AtomicBool::new(false)));
                 }
             }
         }
@@ -57,17 +95,21 @@ impl Refunds {
     }
 
     /// Returns an order's refunds as they were booked, and remembers that the order is known.
-    pub fn take(&mut self, order_id: &str) -> &[Refund] {
+    pub fn take<'a>(&self, order_id: impl FnOnce() -> &'a str) -> &[Refund] {
         if self.by_order.is_empty() {
             return &[];
         }
-        let Some(&run) = self.by_order.get(order_id) else { return &[] };
-        self.runs[run].1 = true;
+        let Some(&run) = self.by_order.get(order_id()) else { return &[] };
+        self.runs[run].1.store(true, Relaxed);
         &self.sorted[self.runs[run].0.clone()]
     }
 
     /// Refunds whose order was never met.
     pub fn unknown(&self) -> impl Iterator<Item = Refund> {
-        self.runs.iter().filter(|(_, known)| !known).flat_map(|(run, _)| &self.sorted[run.clone()]).copied()
+        self.runs
+            .iter()
+            .filter(|(_, known)| !known.load(Relaxed))
+            .flat_map(|(run, _)| &self.sorted[run.clone()])
+            .copied()
     }
 }

@@ -53,22 +53,40 @@ impl Touches {
         self.id_hash.push(id_hash);
     }
 
+    /// Bytes of memory held.
+    pub fn size(&self) -> usize {
+        self.at.len() * (size_of::<i64>() + size_of::<bool>() + size_of::<Place>() + size_of::<u64>())
+    }
+
     /// Whether the customer has no touch at all.
     pub fn is_empty(&self) -> bool {
         self.at.is_empty()
     }
 
-    /// Moves every place `by` batches towards the front, after as many were let go.
-    pub fn shift(&mut self, by: usize) {
-        for place in self.place.iter_mut().chain(self.duplicates.iter_mut().map(|(_, place)| place)) {
-            place.0 -= by;
-        }
+    /// The numbers of the held batches that the touches are in.
+    pub fn numbers(&mut self) -> impl Iterator<Item = &mut usize> {
+        self.place
+            .iter_mut()
+            .chain(self.duplicates.iter_mut().map(|(_, place)| place))
+            .map(|place| &mut place.0)
     }
 
-    /// The first held batch that any touch is in.
-    pub fn first_batch(&self) -> Option<usize> {
-        let duplicates = self.duplicates.iter().map(|(_, place)| place.0);
-        self.place.first().map(|place| place.0).into_iter().chain(duplicates).min()
+    /// Sorts by instant and id, where several runs were gathered and are not in order by themselves.
+    pub fn sort(&mut self, text: &impl TouchText) {
+        if self.at.windows(2).all(|pair| pair[0] < pair[1]) {
+            return;
+        }
+        let id = |k: u32| text.id(self.place[k as usize]);
+        let mut order: Vec<u32> = (0..self.at.len() as u32).collect();
+        order.sort_by(|&a, &b| self.at[a as usize].cmp(&self.at[b as usize]).then_with(|| id(a).cmp(id(b))));
+        self.reorder(&order);
+    }
+
+    fn reorder(&mut self, order: &[u32]) {
+        self.at = order.iter().map(|&k| self.at[k as usize]).collect();
+        self.view = order.iter().map(|&k| self.view[k as usize]).collect();
+        self.place = order.iter().map(|&k| self.place[k as usize]).collect();
+        self.id_hash = order.iter().map(|&k| self.id_hash[k as usize]).collect();
     }
 
     /// Leaves each id once, the earliest; the others go to `duplicates`. Called when all are pushed.

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray, Date32Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
-use chrono::{DateTime, Datelike, TimeZone};
 use chrono_tz::Tz;
 use datafusion::common::utils::take_function_args;
 use datafusion::common::{Result, exec_err, plan_err};
@@ -14,8 +13,7 @@ use datafusion::logical_expr::{
 };
 use datafusion_macros::user_doc;
 
-/// The number of 1970-01-01 as chrono counts days, from year 1.
-const EPOCH_DAYS: i32 = 719_163;
+use super::local_days::LocalDays;
 
 #[user_doc(
     doc_section(label = "calendar"),
@@ -63,7 +61,7 @@ impl ScalarUDFImpl for LocalDay {
         let zones = zones.as_string::<i32>();
         let instants = instants.into_array(rows)?;
         let instants = instants.as_primitive::<TimestampMicrosecondType>();
-        let mut zone: Option<(&str, Tz)> = None;
+        let mut zone: Option<(&str, LocalDays)> = None;
         let mut days = Vec::with_capacity(rows);
         for row in 0..rows {
             if instants.is_null(row) || zones.is_null(row) {
@@ -71,12 +69,10 @@ impl ScalarUDFImpl for LocalDay {
                 continue;
             }
             let name = zones.value(row);
-            let tz = match zone {
-                Some((known, tz)) if known == name => tz,
-                _ => parse_zone(name)?,
-            };
-            zone = Some((name, tz));
-            days.push(Some(day(instants.value(row), tz)?));
+            if zone.as_ref().is_none_or(|(known, _)| *known != name) {
+                zone = Some((name, LocalDays::new(parse_zone(name)?)));
+            }
+            days.push(zone.as_mut().map(|(_, zone)| zone.day(instants.value(row))));
         }
         Ok(ColumnarValue::Array(Arc::new(Date32Array::from(days))))
     }
@@ -91,12 +87,4 @@ fn parse_zone(name: &str) -> Result<Tz> {
         Ok(tz) => Ok(tz),
         Err(_) => exec_err!("local_day: unknown time zone; use an IANA name such as Europe/Berlin"),
     }
-}
-
-/// Returns the days since 1970 of an instant in microseconds.
-fn day(instant: i64, tz: Tz) -> Result<i32> {
-    let Some(utc) = DateTime::from_timestamp_micros(instant) else {
-        return exec_err!("local_day: the instant is outside the calendar");
-    };
-    Ok(tz.from_utc_datetime(&utc.naive_utc()).num_days_from_ce() - EPOCH_DAYS)
 }

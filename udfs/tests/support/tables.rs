@@ -9,7 +9,9 @@ use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::prelude::SessionContext;
-use tributary_udfs::{JourneysFunction, scalar_functions};
+use tributary_udfs::{
+    JourneyInput, JourneyTables, JourneyTotalsFunction, JourneysFunction, scalar_functions,
+};
 
 pub const DAY: i64 = 86_400_000_000;
 
@@ -130,8 +132,15 @@ pub fn register_tables(
     for function in scalar_functions() {
         context.register_udf(function);
     }
-    let journeys = JourneysFunction::new("demo".into(), touches, orders, refunds);
-    context.register_udtf(JourneysFunction::NAME, Arc::new(journeys));
+    let tables = JourneyTables {
+        store: "demo".into(),
+        touchpoints: JourneyInput::Any(touches),
+        orders: JourneyInput::Any(orders),
+        refunds,
+    };
+    let totals = JourneyTotalsFunction::new(tables.clone(), chrono_tz::Tz::UTC);
+    context.register_udtf(JourneyTotalsFunction::NAME, Arc::new(totals));
+    context.register_udtf(JourneysFunction::NAME, Arc::new(JourneysFunction::new(tables)));
 }
 
 fn touch(id: &str, customer: &str, day: i64, channel: &str, kind: &'static str) -> Touch {

@@ -1,0 +1,209 @@
+//! One store's files as sorted runs, cut into ranges by the first column of their order.
+//!
+//! Attribution walks the customers of all files side by side. A row-by-row merge of the files would cost more than
+//! the attribution; and a cut by customer lets every core do a part, reading only the pages of its customers.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::common::ScalarValue;
+use datafusion::error::Result as DataFusionResult;
+use datafusion::physical_plan::ExecutionPlan;
+use parquet::file::metadata::ParquetMetaData;
+use parquet::file::page_index::column_index::ColumnIndexMetaData;
+use tributary_udfs::SortedRuns;
+
+use super::data_file::DataFile;
+use super::newest::{NewestVersions, version_columns};
+use super::runs_exec::{RunPart, RunsExec};
+use super::table::LakeTable;
+use crate::error::Result;
+use crate::schema::{ColumnKind, TableSpec};
+
+/// A file and what its footer says.
+#[derive(Debug)]
+pub struct Run {
+    pub file: Arc<DataFile>,
+    pub metadata: Arc<ParquetMetaData>,
+}
+
+/// The files of one store that can hold rows of the instants asked for: by month, then as they were written.
+#[derive(Debug)]
+pub struct StoreRuns {
+    table: Arc<LakeTable>,
+    runs: Vec<Arc<Run>>,
+    /// `None` where every key is in one file only.
+    newest: Option<Arc<NewestVersions>>,
+    /// Where the first column of the order is in the file.
+    sort_column: usize,
+}
+
+/// Consecutive rows of a row group that share a page of the sort column.
+struct Page {
+    rows: Range<usize>,
+    /// None where every value is null.
+    least: Option<Vec<u8>>,
+    greatest: Option<Vec<u8>>,
+    has_nulls: bool,
+}
+
+impl StoreRuns {
+    pub async fn open(
+        table: Arc<LakeTable>,
+        files: Vec<Arc<DataFile>>,
+        newest: Option<Arc<NewestVersions>>,
+        between_us: Option<(i64, i64)>,
+    ) -> Result<Self> {
+        let mut runs = Vec::with_capacity(files.len());
+        for file in files {
+            if between_us.is_none_or(|between| may_hold(&table.spec, &file, between)) {
+                let metadata = table.metadata(&file).await?;
+                runs.push(Arc::new(Run { file, metadata }));
+            }
+        }
+        runs.sort_by(|a, b| (&a.file.month, &a.file.path).cmp(&(&b.file.month, &b.file.path)));
+        let schema = table.spec.file_schema();
+        let sort_column = table.spec.sort.first().and_then(|name| schema.index_of(name).ok()).unwrap_or(0);
+        Ok(Self { table, runs, newest, sort_column })
+    }
+
+    /// The types that columns are read as: ids as views and names as dictionaries, which cost least.
+    fn read_schema(&self, columns: &[&str]) -> SchemaRef {
+        let spec = &self.table.spec;
+        let is_version = |name: &String| self.newest.is_some() && version_columns(spec).contains(name);
+        let schema = spec.file_schema();
+        let fields = schema.fields().iter().map(|field| {
+            let name = field.name();
+            let is_text = spec.column(name).is_some_and(|column| column.kind == ColumnKind::Text);
+            if !is_text || is_version(name) || !columns.contains(&name.as_str()) {
+                return field.as_ref().clone();
+            }
+            let is_id = spec.key.contains(name) || spec.sort.contains(name);
+            let data_type = if is_id {
+                DataType::Utf8View
+            } else {
+                DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
+            };
+            Field::new(name, data_type, field.is_nullable())
+        });
+        Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+    }
+
+    /// The pages of a row group, by what its statistics know: one page where there is no index.
+    fn pages(&self, metadata: &ParquetMetaData, group: usize) -> Vec<Page> {
+        let row_count = metadata.row_group(group).num_rows() as usize;
+        let index = metadata.column_index().and_then(|index| index.get(group)?.get(self.sort_column));
+        let offsets = metadata.offset_index().and_then(|index| index.get(group)?.get(self.sort_column));
+        let (Some(ColumnIndexMetaData::BYTE_ARRAY(values)), Some(offsets)) = (index, offsets) else {
+            return vec![Page {
+                rows: 0..row_count,
+                least: Some(Vec::new()),
+                greatest: None,
+                has_nulls: true,
+            }];
+        };
+        let starts: Vec<usize> =
+            offsets.page_locations().iter().map(|page| page.first_row_index as usize).collect();
+        let page = |at: usize| Page {
+            rows: starts[at]..starts.get(at + 1).copied().unwrap_or(row_count),
+            least: values.min_value(at).map(<[u8]>::to_vec),
+            greatest: values.max_value(at).map(<[u8]>::to_vec),
+            has_nulls: values.null_count(at).is_none_or(|count| count > 0),
+        };
+        (0..starts.len()).map(page).collect()
+    }
+
+    /// The rows of a file that can be of a range: those between two values, of which the first is in it.
+    fn part(&self, run: &Arc<Run>, from: Option<&str>, to: Option<&str>) -> RunPart {
+        let is_in = |page: &Page| {
+            let Some(least) = &page.least else { return from.is_none() };
+            let begins_before_end = to.is_none_or(|to| least.as_slice() < to.as_bytes());
+            let ends_after_start = match (from, &page.greatest) {
+                (Some(from), Some(greatest)) => greatest.as_slice() >= from.as_bytes(),
+                _ => true,
+            };
+            // Nulls come before every value.
+            (begins_before_end && ends_after_start) || (from.is_none() && page.has_nulls)
+        };
+        let mut part = RunPart { run: run.clone(), groups: Vec::new(), rows: Vec::new() };
+        let mut group_start = 0;
+        for group in 0..run.metadata.num_row_groups() {
+            let mut rows: Vec<Range<usize>> = Vec::new();
+            for page in self.pages(&run.metadata, group).into_iter().filter(is_in) {
+                match rows.last_mut() {
+                    Some(last) if last.end == page.rows.start => last.end = page.rows.end,
+                    _ => rows.push(page.rows),
+                }
+            }
+            if !rows.is_empty() {
+                part.rows.extend(rows.iter().map(|rows| group_start + rows.start..group_start + rows.end));
+                part.groups.push(group);
+                // Rows are counted over the groups that are read.
+                group_start += run.metadata.row_group(group).num_rows() as usize;
+            }
+        }
+        part
+    }
+}
+
+/// Whether a file can hold rows of some instants, by what the log knows of it.
+fn may_hold(spec: &TableSpec, file: &DataFile, (from_us, to_us): (i64, i64)) -> bool {
+    let range = spec.month.as_ref().and_then(|month| file.ranges.get(&month.of));
+    let instant = |value: Option<&ScalarValue>| match value {
+        Some(ScalarValue::TimestampMicrosecond(us, _)) => *us,
+        _ => None,
+    };
+    let Some(range) = range else { return true };
+    instant(range.max.as_ref()).is_none_or(|max| max >= from_us)
+        && instant(range.min.as_ref()).is_none_or(|min| min < to_us)
+}
+
+impl SortedRuns for StoreRuns {
+    fn count(&self) -> usize {
+        self.runs.len()
+    }
+
+    fn overlap(&self) -> bool {
+        self.runs.len() > 1 && self.runs.iter().any(|run| !run.file.is_compacted())
+    }
+
+    fn bounds(&self, ranges: usize) -> Vec<String> {
+        let mut pages: Vec<(Vec<u8>, usize)> = Vec::new();
+        for run in &self.runs {
+            for group in 0..run.metadata.num_row_groups() {
+                let pages_of_group = self.pages(&run.metadata, group).into_iter();
+                pages.extend(pages_of_group.filter_map(|page| Some((page.least?, page.rows.len()))));
+            }
+        }
+        pages.sort_unstable();
+        let row_count: usize = pages.iter().map(|page| page.1).sum();
+        let mut bounds: Vec<String> = Vec::new();
+        let mut rows_before = 0;
+        for (least, rows) in pages {
+            let is_due = rows_before * ranges >= row_count * (bounds.len() + 1);
+            // What is cut off in the middle of a character is no bound, and the next page's will do.
+            if is_due
+                && bounds.len() + 1 < ranges
+                && let Ok(least) = String::from_utf8(least)
+                && bounds.last().is_none_or(|last| *last < least)
+            {
+                bounds.push(least);
+            }
+            rows_before += rows;
+        }
+        bounds
+    }
+
+    fn scan(&self, columns: &[&str], bounds: &[String]) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let mut parts = Vec::with_capacity((bounds.len() + 1) * self.runs.len());
+        for range in 0..=bounds.len() {
+            let from = range.checked_sub(1).map(|before| bounds[before].as_str());
+            let to = bounds.get(range).map(String::as_str);
+            parts.extend(self.runs.iter().map(|run| self.part(run, from, to)));
+        }
+        let read_schema = self.read_schema(columns);
+        RunsExec::try_new(self.table.clone(), parts, read_schema, columns, self.newest.clone())
+            .map(|plan| Arc::new(plan) as Arc<dyn ExecutionPlan>)
+    }
+}

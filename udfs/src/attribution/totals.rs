@@ -1,0 +1,239 @@
+//! Rows of credits added up by day, channel and currency, without ever becoming columns.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, Date32Array, Decimal128Array, Int64Array, StringArray, TimestampMicrosecondArray,
+};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use chrono_tz::Tz;
+use datafusion::common::{HashMap, Result, internal_err};
+
+use super::held::Held;
+use super::inputs::{ChannelCodes, OrderBatch, RefundRows, instant_type, name_of};
+use super::rows::{CREDITED, Entry, NO_TOUCH, Rows, Wanted};
+use super::touch_runs::TouchRuns;
+use super::weights::Model;
+use crate::calendar::LocalDays;
+
+/// The type of added money.
+pub const MONEY_SUM: DataType = DataType::Decimal128(38, 4);
+/// The type of added weights: their fifteenth digit is the last that a float has.
+pub const WEIGHT_SUM: DataType = DataType::Decimal128(38, 15);
+const WEIGHT_ONE: f64 = 1e15;
+
+/// Returns the columns of `journey_totals`.
+pub fn totals_schema() -> SchemaRef {
+    let mut fields = vec![
+        Field::new("store_id", DataType::Utf8, false),
+        Field::new("date", DataType::Date32, false),
+        Field::new("channel", DataType::Utf8, false),
+        Field::new("currency", DataType::Utf8, true),
+        Field::new("first_touched_at", instant_type(), true),
+        Field::new("row_count", DataType::Int64, false),
+        Field::new("profit_row_count", DataType::Int64, false),
+    ];
+    for model in Model::ALL {
+        fields.push(Field::new(format!("{}_conversions", model.name()), WEIGHT_SUM, false));
+        fields.push(Field::new(format!("{}_credit", model.name()), MONEY_SUM, false));
+        fields.push(Field::new(format!("{}_profit", model.name()), MONEY_SUM, false));
+    }
+    Arc::new(Schema::new(fields))
+}
+
+/// Returns which models' columns a schema of totals has.
+pub fn wanted_totals(schema: &Schema) -> Wanted {
+    let has = |model: Model, what: &str| schema.index_of(&format!("{}_{what}", model.name())).is_ok();
+    Wanted {
+        weights: Model::ALL.map(|model| has(model, "conversions")),
+        credits: Model::ALL.map(|model| has(model, "credit")),
+        profits: Model::ALL.map(|model| has(model, "profit")),
+    }
+}
+
+/// Which entries are added up.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct TotalsRange {
+    /// The zone in which days begin.
+    pub zone: Tz,
+    /// Days since 1970: the first, and the one after the last.
+    pub days: (i32, i32),
+}
+
+/// The sums of one day, channel and currency.
+#[derive(Debug, Clone, Copy)]
+struct Total {
+    row_count: i64,
+    profit_row_count: i64,
+    first_touched_at: i64,
+    weights: [i128; 5],
+    credits: [i128; 5],
+    profits: [i128; 5],
+}
+
+const NOTHING: Total = Total {
+    row_count: 0,
+    profit_row_count: 0,
+    first_touched_at: i64::MAX,
+    weights: [0; 5],
+    credits: [0; 5],
+    profits: [0; 5],
+};
+
+/// Sums under construction.
+pub struct Totals {
+    store: String,
+    range: TotalsRange,
+    days: LocalDays,
+    currencies: Vec<Option<String>>,
+    /// By day and currency: the sums of each channel, by its number.
+    groups: HashMap<(i32, usize), usize>,
+    sums: Vec<Vec<Total>>,
+}
+
+impl Totals {
+    pub fn new(store: String, range: TotalsRange) -> Self {
+        let days = LocalDays::new(range.zone);
+        Self { store, range, days, currencies: Vec::new(), groups: HashMap::new(), sums: Vec::new() }
+    }
+
+    /// Adds rows, which point to the held batches.
+    pub fn add(
+        &mut self,
+        rows: &Rows,
+        orders: &Held<OrderBatch>,
+        refunds: Option<&RefundRows>,
+        touches: &TouchRuns,
+    ) {
+        let marks = touches.reading().marks();
+        let mut current = (u32::MAX, None);
+        for k in 0..rows.len() {
+            let entry_number = rows.entry[k];
+            if entry_number != current.0 {
+                current = (entry_number, self.group(&rows.entries[entry_number as usize], orders, refunds));
+            }
+            let Some(group) = current.1 else { continue };
+            let entry = &rows.entries[entry_number as usize];
+            let place = rows.touch[k];
+            let (at, code) = if place == NO_TOUCH {
+                (i64::MAX, 0)
+            } else if marks {
+                (place.0.cast_signed() as i64, place.1)
+            } else {
+                let batch = &touches.held[place.0];
+                (batch.at[place.1], batch.code[place.1] as usize)
+            };
+            let sums = &mut self.sums[group];
+            if sums.len() <= code {
+                sums.resize(code + 1, NOTHING);
+            }
+            let total = &mut sums[code];
+            total.row_count += 1;
+            total.profit_row_count += i64::from(entry.profit.is_some());
+            total.first_touched_at = total.first_touched_at.min(at);
+            for m in 0..5 {
+                if entry.refund.is_none()
+                    && let Some(weight) = rows.weights[m].get(k)
+                {
+                    total.weights[m] += (weight * WEIGHT_ONE).round() as i128;
+                }
+                if let Some(credit) = rows.credits[m].get(k) {
+                    total.credits[m] += credit;
+                }
+                if let Some(profit) = rows.profits[m].get(k) {
+                    total.profits[m] += profit;
+                }
+            }
+        }
+        debug_assert!(
+            rows.reason
+                .iter()
+                .zip(&rows.touch)
+                .all(|(reason, touch)| { *reason == CREDITED || *touch == NO_TOUCH })
+        );
+    }
+
+    /// The place of an entry's sums; none where it was booked outside the range.
+    fn group(
+        &mut self,
+        entry: &Entry,
+        orders: &Held<OrderBatch>,
+        refunds: Option<&RefundRows>,
+    ) -> Option<usize> {
+        let day = self.days.day(entry.booked_at);
+        if !(self.range.days.0..self.range.days.1).contains(&day) {
+            return None;
+        }
+        let currency = match (entry.refund, refunds) {
+            (Some(row), Some(refunds)) if entry.order == NO_TOUCH => name_of(&refunds.currency, row as usize),
+            _ => name_of(&orders[entry.order.0].currency, entry.order.1),
+        };
+        let known = self.currencies.iter().position(|name| name.as_deref() == currency);
+        let currency = known.unwrap_or_else(|| {
+            self.currencies.push(currency.map(str::to_owned));
+            self.currencies.len() - 1
+        });
+        let sums = &mut self.sums;
+        Some(*self.groups.entry((day, currency)).or_insert_with(|| {
+            sums.push(Vec::new());
+            sums.len() - 1
+        }))
+    }
+
+    /// Builds a batch of the schema's columns, ordered by day, currency and channel.
+    pub fn build(self, schema: &SchemaRef, codes: &ChannelCodes) -> Result<RecordBatch> {
+        let mut found: Vec<(i32, usize, usize, &Total)> = Vec::new();
+        for (&(day, currency), &group) in &self.groups {
+            let totals = self.sums[group].iter().enumerate().filter(|(_, total)| total.row_count > 0);
+            found.extend(totals.map(|(code, total)| (day, currency, code, total)));
+        }
+        found.sort_by_key(|&(day, currency, code, _)| (day, &self.currencies[currency], &codes.names[code]));
+        let columns = schema
+            .fields()
+            .iter()
+            .map(|field| -> Result<ArrayRef> {
+                let rows = found.iter();
+                Ok(match field.name().as_str() {
+                    "store_id" => Arc::new(StringArray::from_iter_values(rows.map(|_| self.store.as_str()))),
+                    "date" => Arc::new(Date32Array::from_iter_values(rows.map(|row| row.0))),
+                    "channel" => {
+                        Arc::new(StringArray::from_iter_values(rows.map(|row| codes.names[row.2].as_str())))
+                    }
+                    "currency" => {
+                        Arc::new(rows.map(|row| self.currencies[row.1].as_deref()).collect::<StringArray>())
+                    }
+                    "first_touched_at" => {
+                        let instants =
+                            rows.map(|row| Some(row.3.first_touched_at).filter(|at| *at != i64::MAX));
+                        Arc::new(instants.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+                    }
+                    "row_count" => Arc::new(Int64Array::from_iter_values(rows.map(|row| row.3.row_count))),
+                    "profit_row_count" => {
+                        Arc::new(Int64Array::from_iter_values(rows.map(|row| row.3.profit_row_count)))
+                    }
+                    name => model_column(name, rows.map(|row| row.3))?,
+                })
+            })
+            .collect::<Result<_>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(found.len()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    }
+}
+
+fn model_column<'a>(name: &str, totals: impl Iterator<Item = &'a Total>) -> Result<ArrayRef> {
+    for (m, model) in Model::ALL.into_iter().enumerate() {
+        let column = match name.strip_prefix(model.name()) {
+            Some("_conversions") => decimals(totals.map(|total| total.weights[m]), WEIGHT_SUM),
+            Some("_credit") => decimals(totals.map(|total| total.credits[m]), MONEY_SUM),
+            Some("_profit") => decimals(totals.map(|total| total.profits[m]), MONEY_SUM),
+            _ => continue,
+        };
+        return Ok(column);
+    }
+    internal_err!("journey_totals has no column {name}")
+}
+
+fn decimals(values: impl Iterator<Item = i128>, data_type: DataType) -> ArrayRef {
+    Arc::new(Decimal128Array::from_iter_values(values).with_data_type(data_type))
+}
