@@ -34,9 +34,7 @@ doc = "Days after which a touch weighs half under time decay."
 -- not known. Conversions are fractions of orders; a refund takes money back, not the conversion.
 with
 store as (
-    select
-        coalesce(max(timezone), 'UTC') as timezone,
-        coalesce(max(upper(trim(currency))), '') as currency
+    select coalesce(max(upper(trim(currency))), '') as currency
     from stores
 ),
 
@@ -55,35 +53,6 @@ models as (
     where $model is null or column1 = $model
 ),
 
-entries as (
-    select
-        coalesce(nullif(trim(channel), ''), '(unknown)') as channel,
-        touched_at,
-        touch_id,
-        entry_kind,
-        coalesce(currency, '') as currency,
-        profit,
-        first_touch_weight,
-        first_touch_credit,
-        first_touch_profit,
-        last_touch_weight,
-        last_touch_credit,
-        last_touch_profit,
-        linear_weight,
-        linear_credit,
-        linear_profit,
-        time_decay_weight,
-        time_decay_credit,
-        time_decay_profit,
-        position_based_weight,
-        position_based_credit,
-        position_based_profit
-    from journeys($lookback_days, $half_life_days)
-    where
-        ($start is null or local_day(booked_at, (select store.timezone from store)) >= $start)
-        and ($end is null or local_day(booked_at, (select store.timezone from store)) < $end)
-),
-
 costs as (
     select
         coalesce(nullif(trim(channel), ''), '(unknown)') as channel,
@@ -99,30 +68,29 @@ costs as (
         and ($end is null or date < $end)
 ),
 
--- A channel is shown as it was first written. Weights are added as decimals, so that the sum does not
--- depend on the order of rows.
+-- A channel is shown as it was first written.
 channel_credits as (
     select
         lower(channel) as channel_key,
-        first_value(channel order by touched_at, touch_id) as channel,
-        currency,
+        first_value(channel order by first_touched_at, channel) as channel,
+        coalesce(currency, '') as currency,
         sum(first_touch_credit) as first_touch_credit,
-        case when count(profit) = count(*) then sum(first_touch_profit) end as first_touch_profit,
-        sum(case when entry_kind = 'order' then cast(first_touch_weight as decimal(20, 15)) else 0 end) as first_touch_conversions,
+        case when sum(profit_row_count) = sum(row_count) then sum(first_touch_profit) end as first_touch_profit,
+        sum(first_touch_conversions) as first_touch_conversions,
         sum(last_touch_credit) as last_touch_credit,
-        case when count(profit) = count(*) then sum(last_touch_profit) end as last_touch_profit,
-        sum(case when entry_kind = 'order' then cast(last_touch_weight as decimal(20, 15)) else 0 end) as last_touch_conversions,
+        case when sum(profit_row_count) = sum(row_count) then sum(last_touch_profit) end as last_touch_profit,
+        sum(last_touch_conversions) as last_touch_conversions,
         sum(linear_credit) as linear_credit,
-        case when count(profit) = count(*) then sum(linear_profit) end as linear_profit,
-        sum(case when entry_kind = 'order' then cast(linear_weight as decimal(20, 15)) else 0 end) as linear_conversions,
+        case when sum(profit_row_count) = sum(row_count) then sum(linear_profit) end as linear_profit,
+        sum(linear_conversions) as linear_conversions,
         sum(time_decay_credit) as time_decay_credit,
-        case when count(profit) = count(*) then sum(time_decay_profit) end as time_decay_profit,
-        sum(case when entry_kind = 'order' then cast(time_decay_weight as decimal(20, 15)) else 0 end) as time_decay_conversions,
+        case when sum(profit_row_count) = sum(row_count) then sum(time_decay_profit) end as time_decay_profit,
+        sum(time_decay_conversions) as time_decay_conversions,
         sum(position_based_credit) as position_based_credit,
-        case when count(profit) = count(*) then sum(position_based_profit) end as position_based_profit,
-        sum(case when entry_kind = 'order' then cast(position_based_weight as decimal(20, 15)) else 0 end) as position_based_conversions
-    from entries
-    group by lower(channel), currency
+        case when sum(profit_row_count) = sum(row_count) then sum(position_based_profit) end as position_based_profit,
+        sum(position_based_conversions) as position_based_conversions
+    from journey_totals($lookback_days, $half_life_days, $start, $end)
+    group by lower(channel), coalesce(currency, '')
 ),
 
 model_credits as (

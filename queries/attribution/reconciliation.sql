@@ -28,17 +28,6 @@ models as (
     )
 ),
 
-entries as (
-    select
-        coalesce(currency, '') as currency,
-        first_touch_credit,
-        last_touch_credit,
-        linear_credit,
-        time_decay_credit,
-        position_based_credit
-    from journeys($lookback_days, $half_life_days)
-),
-
 completed_orders as (
     select
         order_id,
@@ -87,14 +76,14 @@ amounts as (
 
 sums as (
     select
-        currency,
+        coalesce(currency, '') as currency,
         sum(first_touch_credit) as first_touch_credit,
         sum(last_touch_credit) as last_touch_credit,
         sum(linear_credit) as linear_credit,
         sum(time_decay_credit) as time_decay_credit,
         sum(position_based_credit) as position_based_credit
-    from entries
-    group by currency
+    from journey_totals($lookback_days, $half_life_days)
+    group by coalesce(currency, '')
 ),
 
 model_sums as (

@@ -17,13 +17,6 @@ doc = "Days after which a touch weighs half under time decay."
 
 -- Days are the store's own. Profit is null where an order's cost of goods is not known.
 with
-store as (
-    select
-        coalesce(max(timezone), 'UTC') as timezone,
-        coalesce(max(upper(trim(currency))), '') as currency
-    from stores
-),
-
 models as (
     select
         column1 as model,
@@ -38,39 +31,16 @@ models as (
     )
 ),
 
-entries as (
-    select
-        store_id,
-        local_day(booked_at, (select store.timezone from store)) as date,
-        coalesce(nullif(trim(channel), ''), '(unknown)') as channel,
-        touched_at,
-        touch_id,
-        entry_kind,
-        coalesce(currency, '') as currency,
-        profit,
-        first_touch_weight,
-        first_touch_credit,
-        first_touch_profit,
-        last_touch_weight,
-        last_touch_credit,
-        last_touch_profit,
-        linear_weight,
-        linear_credit,
-        linear_profit,
-        time_decay_weight,
-        time_decay_credit,
-        time_decay_profit,
-        position_based_weight,
-        position_based_credit,
-        position_based_profit
-    from journeys($lookback_days, $half_life_days)
+totals as (
+    select *
+    from journey_totals($lookback_days, $half_life_days)
 ),
 
 spellings as (
     select
         lower(channel) as channel_key,
-        first_value(channel order by touched_at, touch_id) as channel
-    from entries
+        first_value(channel order by first_touched_at, channel) as channel
+    from totals
     group by lower(channel)
 ),
 
@@ -79,24 +49,24 @@ daily_credits as (
         store_id,
         date,
         lower(channel) as channel_key,
-        currency,
+        coalesce(currency, '') as currency,
         sum(first_touch_credit) as first_touch_credit,
-        case when count(profit) = count(*) then sum(first_touch_profit) end as first_touch_profit,
-        sum(case when entry_kind = 'order' then cast(first_touch_weight as decimal(20, 15)) else 0 end) as first_touch_conversions,
+        case when sum(profit_row_count) = sum(row_count) then sum(first_touch_profit) end as first_touch_profit,
+        sum(first_touch_conversions) as first_touch_conversions,
         sum(last_touch_credit) as last_touch_credit,
-        case when count(profit) = count(*) then sum(last_touch_profit) end as last_touch_profit,
-        sum(case when entry_kind = 'order' then cast(last_touch_weight as decimal(20, 15)) else 0 end) as last_touch_conversions,
+        case when sum(profit_row_count) = sum(row_count) then sum(last_touch_profit) end as last_touch_profit,
+        sum(last_touch_conversions) as last_touch_conversions,
         sum(linear_credit) as linear_credit,
-        case when count(profit) = count(*) then sum(linear_profit) end as linear_profit,
-        sum(case when entry_kind = 'order' then cast(linear_weight as decimal(20, 15)) else 0 end) as linear_conversions,
+        case when sum(profit_row_count) = sum(row_count) then sum(linear_profit) end as linear_profit,
+        sum(linear_conversions) as linear_conversions,
         sum(time_decay_credit) as time_decay_credit,
-        case when count(profit) = count(*) then sum(time_decay_profit) end as time_decay_profit,
-        sum(case when entry_kind = 'order' then cast(time_decay_weight as decimal(20, 15)) else 0 end) as time_decay_conversions,
+        case when sum(profit_row_count) = sum(row_count) then sum(time_decay_profit) end as time_decay_profit,
+        sum(time_decay_conversions) as time_decay_conversions,
         sum(position_based_credit) as position_based_credit,
-        case when count(profit) = count(*) then sum(position_based_profit) end as position_based_profit,
-        sum(case when entry_kind = 'order' then cast(position_based_weight as decimal(20, 15)) else 0 end) as position_based_conversions
-    from entries
-    group by store_id, date, lower(channel), currency
+        case when sum(profit_row_count) = sum(row_count) then sum(position_based_profit) end as position_based_profit,
+        sum(position_based_conversions) as position_based_conversions
+    from totals
+    group by store_id, date, lower(channel), coalesce(currency, '')
 )
 
 select

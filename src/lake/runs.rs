@@ -57,7 +57,8 @@ impl StoreRuns {
     ) -> Result<Self> {
         let mut runs = Vec::with_capacity(files.len());
         for file in files {
-            if between_us.is_none_or(|between| may_hold(&table.spec, &file, between)) {
+            let (first, last) = span(&table.spec, &file);
+            if between_us.is_none_or(|(from, to)| last >= from && first < to) {
                 let metadata = table.metadata(&file).await?;
                 runs.push(Arc::new(Run { file, metadata }));
             }
@@ -68,7 +69,8 @@ impl StoreRuns {
         Ok(Self { table, runs, newest, sort_column })
     }
 
-    /// The types that columns are read as: ids as views and names as dictionaries, which cost least.
+    /// The types that columns are read as, which cost least: what rows are sorted by and names as dictionaries, other ids
+    /// as views.
     fn read_schema(&self, columns: &[&str]) -> SchemaRef {
         let spec = &self.table.spec;
         let is_version = |name: &String| self.newest.is_some() && version_columns(spec).contains(name);
@@ -79,7 +81,7 @@ impl StoreRuns {
             if !is_text || is_version(name) || !columns.contains(&name.as_str()) {
                 return field.as_ref().clone();
             }
-            let is_id = spec.key.contains(name) || spec.sort.contains(name);
+            let is_id = spec.key.contains(name) || spec.sort.iter().skip(1).any(|sort| sort == name);
             let data_type = if is_id {
                 DataType::Utf8View
             } else {
@@ -147,25 +149,42 @@ impl StoreRuns {
     }
 }
 
-/// Whether a file can hold rows of some instants, by what the log knows of it.
-fn may_hold(spec: &TableSpec, file: &DataFile, (from_us, to_us): (i64, i64)) -> bool {
+/// The first and the last instant of a file's rows, by what the log knows of it.
+fn span(spec: &TableSpec, file: &DataFile) -> (i64, i64) {
     let range = spec.month.as_ref().and_then(|month| file.ranges.get(&month.of));
     let instant = |value: Option<&ScalarValue>| match value {
         Some(ScalarValue::TimestampMicrosecond(us, _)) => *us,
         _ => None,
     };
-    let Some(range) = range else { return true };
-    instant(range.max.as_ref()).is_none_or(|max| max >= from_us)
-        && instant(range.min.as_ref()).is_none_or(|min| min < to_us)
+    let first = instant(range.and_then(|range| range.min.as_ref())).unwrap_or(i64::MIN);
+    let last = instant(range.and_then(|range| range.max.as_ref())).unwrap_or(i64::MAX);
+    (first, last)
 }
 
 impl SortedRuns for StoreRuns {
-    fn count(&self) -> usize {
-        self.runs.len()
+    fn spans(&self) -> Vec<(i64, i64)> {
+        self.runs.iter().map(|run| span(&self.table.spec, &run.file)).collect()
     }
 
     fn overlap(&self) -> bool {
         self.runs.len() > 1 && self.runs.iter().any(|run| !run.file.is_compacted())
+    }
+
+    fn constant(&self, column: &str) -> Option<String> {
+        let mut constant = None;
+        for run in &self.runs {
+            let range = run.file.ranges.get(column).filter(|range| range.null_count == Some(0))?;
+            let (Some(ScalarValue::Utf8(Some(min))), Some(ScalarValue::Utf8(Some(max)))) =
+                (&range.min, &range.max)
+            else {
+                return None;
+            };
+            if min != max || constant.is_some_and(|constant| constant != min) {
+                return None;
+            }
+            constant = Some(min);
+        }
+        constant.cloned()
     }
 
     fn bounds(&self, ranges: usize) -> Vec<String> {

@@ -8,8 +8,8 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::NaiveDate;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::{SessionConfig, SessionContext};
+use tributary_udfs::{JourneyInput, JourneyTables, JourneyTotalsFunction, JourneysFunction};
 
-use super::fake_functions;
 use super::{Params, Planned, Registry, plan};
 
 /// Columns as `name:kind`; kinds are t(ext), i(nstant), d(ate), m(oney), c(ount), f(loat).
@@ -72,7 +72,20 @@ pub async fn empty_store() -> SessionContext {
         let table = MemTable::try_new(schema(columns), vec![vec![]]).unwrap();
         ctx.register_table(name, Arc::new(table)).unwrap();
     }
-    fake_functions::register(&ctx);
+    for function in tributary_udfs::scalar_functions() {
+        ctx.register_udf(function);
+    }
+    let [touchpoints, orders, refunds] =
+        ["touchpoints", "orders", "refunds"].map(|name| ctx.table_provider(name));
+    let tables = JourneyTables {
+        store: "s".into(),
+        touchpoints: JourneyInput::Any(touchpoints.await.unwrap()),
+        orders: JourneyInput::Any(orders.await.unwrap()),
+        refunds: refunds.await.unwrap(),
+    };
+    let totals = JourneyTotalsFunction::new(tables.clone(), chrono_tz::Tz::Europe__Berlin);
+    ctx.register_udtf(JourneyTotalsFunction::NAME, Arc::new(totals));
+    ctx.register_udtf(JourneysFunction::NAME, Arc::new(JourneysFunction::new(tables)));
     ctx
 }
 

@@ -1,4 +1,9 @@
 insert into stores values ('s', 'Shop', 'ecommerce', 'USD', 'Europe/Berlin', 'active');
+insert into touchpoints values
+    ('s', 't0', 'c1', '2025-01-01T10:00:00Z', 'direct', 'src', 'm', 'cmp', 'click', null),
+    ('s', 't1', 'c1', '2026-03-01T10:00:00Z', 'Email', 'src', 'm', 'cmp', 'click', null),
+    ('s', 't2', 'c1', '2026-03-08T10:00:00Z', 'paid_search', 'src', 'm', 'cmp', 'click', 0.5),
+    ('s', 't3', 'c2', '2026-03-30T10:00:00Z', 'email', 'src', 'm', 'cmp', null, null);
 insert into orders values
     ('s', 'o1', 'c1', '2026-03-10T10:00:00Z', 'completed', 'USD', 100.00, 40.00),
     ('s', 'o2', 'c2', '2026-03-31T21:59:59Z', 'completed', 'USD', 50.00, 20.00),

@@ -13,7 +13,6 @@ mod stack;
 mod value;
 
 #[cfg(test)]
-mod fake_functions;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]

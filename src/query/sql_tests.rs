@@ -110,14 +110,22 @@ async fn credits_reconcile_with_orders_and_refunds_per_currency() {
         .await
         .unwrap();
     let lines = answer(&ctx, "attribution/reconciliation", &[], columns).await;
-    assert_eq!(lines[0], "first_touch|EUR|1|0.0000|1.0000|-1.0000");
+    assert_eq!(lines[0], "first_touch|EUR|1|1.0000|1.0000|0.0000");
 }
 
 #[tokio::test]
 async fn refusals_say_why() {
     let lines =
         answer(&store().await, "attribution/refusals", &MARCH, "entry_id entry_kind touch_id reason").await;
-    assert_eq!(lines, ["o1|order|t0|too_old", "o4|order|-|order_cancelled", "r9|refund|-|unknown_order"]);
+    assert_eq!(
+        lines,
+        [
+            "o1|order|t0|too_old",
+            "o4|order||order_cancelled",
+            "r4|refund||order_cancelled",
+            "r9|refund||unknown_order"
+        ]
+    );
     let one = [MARCH[0], MARCH[1], ("limit", "1"), ("reason", "order_cancelled")];
     assert_eq!(answer(&store().await, "attribution/refusals", &one, "entry_id").await, ["o4"]);
 }
@@ -241,7 +249,7 @@ async fn the_attribution_rollup_adds_up_to_the_credits() {
     let lines = answer(&ctx, "rollups/attribution_daily", &[], columns).await;
     assert_eq!(lines[0], "2026-03-10|Email|USD|first_touch|100.0000|1.0");
     assert!(lines.contains(&"2026-04-01|Email|USD|linear|7.0000|1.0".to_owned()));
-    assert!(lines.contains(&"2026-03-20|paid_search|USD|time_decay|-18.7500|0.0".to_owned()));
+    assert!(lines.contains(&"2026-03-20|paid_search|USD|time_decay|-16.6700|0.0".to_owned()));
     assert_eq!(lines.len(), 8 * 5);
 }
 
@@ -250,7 +258,7 @@ async fn a_store_without_rows_has_empty_answers() {
     let ctx = empty_store().await;
     for query in super::Registry::load(None).unwrap().iter() {
         let lines = answer(&ctx, &query.name, &[], "").await;
-        let is_journeys = query.tables.contains("journeys");
+        let is_journeys = query.tables.iter().any(|table| table.starts_with("journey"));
         assert!(lines.is_empty() || is_journeys, "{}", query.name);
     }
 }

@@ -166,4 +166,47 @@ proptest! {
         };
         prop_assert_eq!(answer(first), answer(second));
     }
+
+    #[test]
+    fn totals_are_the_sums_of_the_rows(history in history(), arrival in arrival()) {
+        let [rows, totals] = block_on(async {
+            let engine = landed(&history, &arrival).await;
+            [
+                crate::support::sql(&engine, "s", SUMS_OF_ROWS).await,
+                crate::support::sql(&engine, "s", TOTALS).await,
+            ]
+        });
+        prop_assert!(!history.orders.is_empty());
+        prop_assert_eq!(rows, totals);
+    }
 }
+
+const SUMS_OF_ROWS: &str = "
+    select
+        local_day(booked_at, 'UTC') as date, channel, currency, min(touched_at) as first_touched_at,
+        count(*) as row_count, count(profit) as profit_row_count,
+        sum(first_touch_credit) as first_touch, sum(last_touch_credit) as last_touch, sum(linear_credit) as linear,
+        sum(time_decay_credit) as time_decay, sum(position_based_credit) as position_based,
+        cast(coalesce(sum(time_decay_profit), 0) as decimal(38, 4)) as time_decay_profit,
+        sum(case when entry_kind = 'order' then cast(time_decay_weight as decimal(20, 15)) else 0 end) as conversions
+    from journeys(20, 7)
+    group by local_day(booked_at, 'UTC'), channel, currency
+    order by date, channel, currency";
+
+const TOTALS: &str = "
+    select
+        date, channel, currency, first_touched_at, row_count, profit_row_count,
+        first_touch_credit as first_touch, last_touch_credit as last_touch, linear_credit as linear,
+        time_decay_credit as time_decay, position_based_credit as position_based, time_decay_profit,
+        time_decay_conversions as conversions
+    from (
+        select
+            date, channel, currency, min(first_touched_at) as first_touched_at, sum(row_count) as row_count,
+            sum(profit_row_count) as profit_row_count, sum(first_touch_credit) as first_touch_credit,
+            sum(last_touch_credit) as last_touch_credit, sum(linear_credit) as linear_credit,
+            sum(time_decay_credit) as time_decay_credit, sum(position_based_credit) as position_based_credit,
+            sum(time_decay_profit) as time_decay_profit, sum(time_decay_conversions) as time_decay_conversions
+        from journey_totals(20, 7)
+        group by date, channel, currency
+    )
+    order by date, channel, currency";

@@ -1,8 +1,8 @@
 //! The kernel: one order of one customer, its refunds and the customer's touches become rows of credits.
 
 use super::rows::{
-    AFTER_ORDER, CREDITED, DUPLICATE, Entry, NO_ELIGIBLE_TOUCH, NO_TOUCHES, Reason, Rows, TOO_OLD,
-    VIEW_SUPERSEDED,
+    AFTER_ORDER, CREDITED, DUPLICATE, Entry, NO_ELIGIBLE_TOUCH, NO_TOUCHES, Reason, Shares, Sink, TOO_OLD,
+    VIEW_SUPERSEDED, Wanted,
 };
 use super::split::{Remainders, split};
 use super::touches::{Place, Touches};
@@ -62,6 +62,7 @@ pub struct Scratch {
     decay: Vec<u64>,
     position: Vec<u64>,
     after: Vec<i64>,
+    difference: Vec<i64>,
     /// Per model: what the touches hold after the entries so far.
     credits: [Vec<i64>; 5],
     profits: [Vec<i64>; 5],
@@ -82,11 +83,11 @@ pub fn attribute_order(
     touches: &Touches,
     rules: &Rules,
     scratch: &mut Scratch,
-    rows: &mut Rows,
+    sink: &mut impl Sink,
 ) -> Result<(), Overflow> {
     if order.refused != CREDITED {
         if rules.include_refused {
-            list_refused_entries(order, refunds, rows);
+            list_refused_entries(order, refunds, sink);
         }
         return Ok(());
     }
@@ -97,28 +98,25 @@ pub fn attribute_order(
     };
     if n == 0 {
         let reason = if touches.is_empty() { NO_TOUCHES } else { NO_ELIGIBLE_TOUCH };
-        rows.push_unattributed(order_entry(order, 0), reason);
-        list_refused_touches(order.at, touches, rules, rows);
+        sink.push_unattributed(order_entry(order, 0), reason);
+        list_refused_touches(order.at, touches, rules, sink);
         for refund in refunds {
-            rows.push_unattributed(refund_entry(order, refund, 0)?, reason);
+            sink.push_unattributed(refund_entry(order, refund, 0)?, reason);
         }
         return Ok(());
     }
-    weigh(journey, n, touches, rules, scratch, rows);
-    let mut net = order.amount;
-    let mut net_profit = order.profit;
-    push_journey(order_entry(order, n), journey, touches, scratch, rows);
-    book(net, net_profit, order.minor_unit, n, scratch, rows);
-    list_refused_touches(order.at, touches, rules, rows);
+    weigh(journey, n, touches, rules, scratch, sink.wanted());
+    let mut net = Change { before: 0, after: order.amount };
+    let mut net_profit = order.profit.map(|profit| Change { before: 0, after: profit });
+    push_journey(order_entry(order, n), journey, touches, scratch, sink);
+    book(net, net_profit, order.minor_unit, n, scratch, sink);
+    list_refused_touches(order.at, touches, rules, sink);
     for refund in refunds {
         let entry = refund_entry(order, refund, n)?;
-        net = net.checked_sub(refund.amount).ok_or(Overflow)?;
-        net_profit = match net_profit {
-            Some(profit) => Some(profit.checked_sub(refund.amount).ok_or(Overflow)?),
-            None => None,
-        };
-        push_journey(entry, journey, touches, scratch, rows);
-        book(net, net_profit, order.minor_unit, n, scratch, rows);
+        net = net.less(refund.amount)?;
+        net_profit = net_profit.map(|profit| profit.less(refund.amount)).transpose()?;
+        push_journey(entry, journey, touches, scratch, sink);
+        book(net, net_profit, order.minor_unit, n, scratch, sink);
     }
     Ok(())
 }
@@ -141,9 +139,28 @@ fn select(ordered_at: i64, touches: &Touches, rules: &Rules, selected: &mut Vec<
     Journey::Chosen
 }
 
+/// What was credited before an entry, and what is after it.
+#[derive(Debug, Clone, Copy)]
+struct Change {
+    before: i64,
+    after: i64,
+}
+
+impl Change {
+    fn less(self, amount: i64) -> Result<Self, Overflow> {
+        Ok(Self { before: self.after, after: self.after.checked_sub(amount).ok_or(Overflow)? })
+    }
+}
+
 /// Prepares the integer weights of the models that are wanted, and forgets what was booked before.
-fn weigh(journey: Journey, n: usize, touches: &Touches, rules: &Rules, scratch: &mut Scratch, rows: &Rows) {
-    let wanted = &rows.wanted;
+fn weigh(
+    journey: Journey,
+    n: usize,
+    touches: &Touches,
+    rules: &Rules,
+    scratch: &mut Scratch,
+    wanted: Wanted,
+) {
     if wanted.model(Model::TimeDecay as usize) {
         let times = match journey {
             Journey::Run { from, to } => &touches.at[from..to],
@@ -163,26 +180,27 @@ fn weigh(journey: Journey, n: usize, touches: &Touches, rules: &Rules, scratch: 
     }
 }
 
-fn push_journey(entry: Entry, journey: Journey, touches: &Touches, scratch: &Scratch, rows: &mut Rows) {
+fn push_journey(entry: Entry, journey: Journey, touches: &Touches, scratch: &Scratch, sink: &mut impl Sink) {
     match journey {
-        Journey::Run { from, to } => rows.push_journey(entry, touches.place[from..to].iter().copied()),
+        Journey::Run { from, to } => sink.push_journey(entry, touches.place[from..to].iter().copied()),
         Journey::Chosen => {
-            rows.push_journey(entry, scratch.selected.iter().map(|&k| touches.place[k as usize]));
+            sink.push_journey(entry, scratch.selected.iter().map(|&k| touches.place[k as usize]));
         }
     }
 }
 
 /// Books an entry: every touch gets split(net after) - split(net before), under every model.
 fn book(
-    net: i64,
-    net_profit: Option<i64>,
+    net: Change,
+    net_profit: Option<Change>,
     minor_unit: i64,
     n: usize,
     scratch: &mut Scratch,
-    rows: &mut Rows,
+    sink: &mut impl Sink,
 ) {
-    let Scratch { decay, position, after, credits, profits, remainders, .. } = scratch;
-    let wanted = rows.wanted;
+    let Scratch { decay, position, after, difference, credits, profits, remainders, .. } = scratch;
+    let wanted = sink.wanted();
+    let decay_sum = decay.iter().map(|&weight| u128::from(weight)).sum();
     for (m, model) in Model::ALL.into_iter().enumerate() {
         if !wanted.model(m) {
             continue;
@@ -190,30 +208,36 @@ fn book(
         let weights = match model {
             Model::FirstTouch => Weights::OneHot(0),
             Model::LastTouch => Weights::OneHot(n - 1),
-            Model::TimeDecay => {
-                Weights::Integers(decay, decay.iter().map(|&weight| u128::from(weight)).sum())
-            }
+            Model::TimeDecay => Weights::Integers(decay, decay_sum),
             Model::PositionBased if n >= 3 => Weights::Integers(position, 5 * (n as u128 - 2)),
             Model::Linear | Model::PositionBased => Weights::Equal,
         };
         if wanted.weights[m] {
-            weights.shares(n, &mut rows.weights[m]);
+            sink.push_weights(m, n, weights);
         }
-        let mut add = |net: i64, held: &mut Vec<i64>, out: &mut Vec<i128>| {
+        let mut shares_of = |net: Change, held: &mut Vec<i64>, push: &mut dyn FnMut(Shares<'_>)| {
+            if let Weights::OneHot(at) = weights {
+                // The amount of the entry itself, which is no further from 0 than money goes.
+                return push(Shares::One { at, amount: net.after - net.before });
+            }
             after.resize(n, 0);
-            split(net, minor_unit, weights, after, remainders);
+            split(net.after, minor_unit, weights, after, remainders);
             if held.is_empty() {
-                out.extend(after.iter().map(|&now| i128::from(now)));
+                push(Shares::Each(after));
             } else {
-                out.extend(after.iter().zip(&*held).map(|(&now, &was)| i128::from(now) - i128::from(was)));
+                // Both are shares of amounts that lie no further apart than one refund: the difference fits.
+                difference.clear();
+                difference.extend(after.iter().zip(&*held).map(|(&now, &was)| now - was));
+                push(Shares::Each(difference));
             }
             std::mem::swap(held, after);
         };
         if wanted.credits[m] {
-            add(net, &mut credits[m], &mut rows.credits[m]);
+            shares_of(net, &mut credits[m], &mut |shares| sink.push_credits(m, n, shares));
         }
         if wanted.profits[m] {
-            add(net_profit.unwrap_or(0), &mut profits[m], &mut rows.profits[m]);
+            let net_profit = net_profit.unwrap_or(Change { before: 0, after: 0 });
+            shares_of(net_profit, &mut profits[m], &mut |shares| sink.push_profits(m, n, shares));
         }
     }
 }
@@ -242,17 +266,17 @@ fn refund_entry(order: &Order, refund: &Refund, n: usize) -> Result<Entry, Overf
 }
 
 /// Lists an order that is not completed, and its refunds: money that never was credited is not taken back.
-fn list_refused_entries(order: &Order, refunds: &[Refund], rows: &mut Rows) {
-    rows.push_refused_entry(order_entry(order, 0), order.refused);
+fn list_refused_entries(order: &Order, refunds: &[Refund], sink: &mut impl Sink) {
+    sink.push_refused_entry(order_entry(order, 0), order.refused);
     for refund in refunds {
         if let Ok(entry) = refund_entry(order, refund, 0) {
-            rows.push_refused_entry(entry, order.refused);
+            sink.push_refused_entry(entry, order.refused);
         }
     }
 }
 
 /// Lists the touches that the last entry does not count, where asked for.
-fn list_refused_touches(ordered_at: i64, touches: &Touches, rules: &Rules, rows: &mut Rows) {
+fn list_refused_touches(ordered_at: i64, touches: &Touches, rules: &Rules, sink: &mut impl Sink) {
     if !rules.include_refused {
         return;
     }
@@ -271,10 +295,10 @@ fn list_refused_touches(ordered_at: i64, touches: &Touches, rules: &Rules, rows:
         } else {
             continue;
         };
-        rows.push_refused_touch(touches.place[k], reason);
+        sink.push_refused_touch(touches.place[k], reason);
     }
     for &(_, place) in &touches.duplicates {
-        rows.push_refused_touch(place, DUPLICATE);
+        sink.push_refused_touch(place, DUPLICATE);
     }
 }
 

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::attribution::rows::{Reasons, Wanted};
+use crate::attribution::rows::{Reasons, Rows};
 
 const DAY: i64 = DAY_US as i64;
 const RULES: Rules = Rules {
@@ -18,7 +18,7 @@ fn order(at: i64, amount: i64) -> Order {
 fn touches(rows: &[(i64, bool)]) -> Touches {
     let mut touches = Touches::default();
     for (k, &(at, is_view)) in rows.iter().enumerate() {
-        touches.push(at, is_view, (1, k), k as u64);
+        touches.extend(&[at], &[is_view], &[k as u64], std::iter::once((1, k)));
     }
     touches
 }
@@ -119,17 +119,17 @@ proptest! {
         let rows = run(&order, &refunds, &touches, &RULES);
         for m in 0..5 {
             for (index, entry) in rows.entries.iter().enumerate() {
-                let of_entry = |list: &[i128]| -> i128 {
+                let of_entry = |list: &[i64]| -> i64 {
                     (0..rows.len()).filter(|&row| rows.entry[row] as usize == index).map(|row| list[row]).sum()
                 };
-                prop_assert_eq!(of_entry(&rows.credits[m]), i128::from(entry.amount));
-                prop_assert_eq!(of_entry(&rows.profits[m]), i128::from(entry.profit.unwrap()));
+                prop_assert_eq!(of_entry(&rows.credits[m]), entry.amount);
+                prop_assert_eq!(of_entry(&rows.profits[m]), entry.profit.unwrap());
             }
             let mut by_touch = std::collections::HashMap::new();
             for (place, credit) in rows.touch.iter().zip(&rows.credits[m]) {
                 *by_touch.entry(*place).or_insert(0) += credit;
             }
-            prop_assert!(by_touch.values().all(|&credit: &i128| credit == 0));
+            prop_assert!(by_touch.values().all(|&credit: &i64| credit == 0));
         }
     }
 }

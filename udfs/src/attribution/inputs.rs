@@ -13,6 +13,7 @@ use datafusion::common::{DataFusionError, HashMap, Result, exec_err};
 
 use super::currency::minor_unit;
 use super::customer::Order;
+use super::customer_ids::CustomerGroups;
 use super::held::Held;
 use super::rows::{CREDITED, Reason, Reasons};
 use super::touches::{Place, TouchText};
@@ -69,11 +70,20 @@ pub fn name_type() -> DataType {
     DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
 }
 
+/// Returns a column of names, where the batch has it.
+fn optional_names(batch: &RecordBatch, name: &str) -> Result<Option<DictionaryArray<Int32Type>>> {
+    Ok(column(batch, name, &name_type())?.map(|array| array.as_dictionary().clone()))
+}
+
 /// Returns a column of names, all null where the batch does not have it.
 fn names(batch: &RecordBatch, name: &str) -> Result<DictionaryArray<Int32Type>> {
-    let array =
-        column(batch, name, &name_type())?.unwrap_or_else(|| new_null_array(&name_type(), batch.num_rows()));
-    Ok(array.as_dictionary().clone())
+    let null = || new_null_array(&name_type(), batch.num_rows()).as_dictionary().clone();
+    Ok(optional_names(batch, name)?.unwrap_or_else(null))
+}
+
+/// Returns the customers' ids: sorted, so that a dictionary has each about once.
+fn ids(batch: &RecordBatch) -> Result<DictionaryArray<Int32Type>> {
+    Ok(required(batch, "customer_id", &name_type())?.as_dictionary().clone())
 }
 
 /// The name of a row.
@@ -136,20 +146,21 @@ impl ChannelCodes {
 /// Touches, sorted by customer, instant and id.
 #[derive(Debug)]
 pub struct TouchBatch {
-    pub customer: StringViewArray,
+    pub customers: CustomerGroups,
     pub at: ScalarBuffer<i64>,
     /// Whether each touch is a view; empty where none is.
-    view: Vec<bool>,
+    pub view: Vec<bool>,
     /// Of each id; empty where ids are known to differ.
-    id_hash: Vec<u64>,
+    pub id_hash: Vec<u64>,
     /// The number of each channel, for totals.
     pub code: Vec<u32>,
     /// Null where the input does not have it.
     pub id: StringViewArray,
     pub touched_at: ArrayRef,
     pub channel: DictionaryArray<Int32Type>,
-    pub source: DictionaryArray<Int32Type>,
-    pub campaign: DictionaryArray<Int32Type>,
+    /// None where the input does not have it.
+    pub source: Option<DictionaryArray<Int32Type>>,
+    pub campaign: Option<DictionaryArray<Int32Type>>,
     /// Bytes of memory held.
     pub size: usize,
 }
@@ -171,16 +182,16 @@ impl TouchBatch {
         let touched_at = without_nulls(batch, "touched_at", &instant_type())?;
         let channel = channel_names(names(batch, "channel")?);
         Ok(Self {
-            customer: required(batch, "customer_id", &DataType::Utf8View)?.as_string_view().clone(),
+            customers: CustomerGroups::new(ids(batch)?),
             at: touched_at.as_primitive::<TimestampMicrosecondType>().values().clone(),
-            view: views(&names(batch, "kind")?),
+            view: optional_names(batch, "kind")?.map(|kinds| views(&kinds)).unwrap_or_default(),
             id_hash,
             code: codes.map(|codes| codes.of_rows(&channel)).unwrap_or_default(),
             id: id.as_string_view().clone(),
             touched_at,
             channel,
-            source: names(batch, "source")?,
-            campaign: names(batch, "campaign")?,
+            source: optional_names(batch, "source")?,
+            campaign: optional_names(batch, "campaign")?,
             size: batch.get_array_memory_size(),
         })
     }
@@ -189,32 +200,18 @@ impl TouchBatch {
     pub fn unattributed() -> Self {
         let null = || new_null_array(&name_type(), 1).as_dictionary().clone();
         Self {
-            customer: StringViewArray::new_null(1),
+            customers: CustomerGroups::new(null()),
             at: vec![0].into(),
             view: Vec::new(),
-            id_hash: vec![0],
+            id_hash: Vec::new(),
             code: vec![0],
             id: StringViewArray::from(vec![""]),
             touched_at: new_null_array(&instant_type(), 1),
             channel: std::iter::once(UNATTRIBUTED).collect(),
-            source: null(),
-            campaign: null(),
+            source: None,
+            campaign: None,
             size: 0,
         }
-    }
-
-    pub fn len(&self) -> usize {
-        self.at.len()
-    }
-
-    #[inline]
-    pub fn is_view(&self, row: usize) -> bool {
-        self.view.get(row).copied().unwrap_or(false)
-    }
-
-    #[inline]
-    pub fn id_hash(&self, row: usize) -> u64 {
-        self.id_hash.get(row).copied().unwrap_or_default()
     }
 }
 
@@ -236,7 +233,8 @@ impl TouchText for Held<TouchBatch> {
     fn compare(&self, a: Place, b: Place) -> Ordering {
         let written = |place: Place| {
             let batch = &self[place.0];
-            [&batch.channel, &batch.source, &batch.campaign].map(|column| name_of(column, place.1))
+            [Some(&batch.channel), batch.source.as_ref(), batch.campaign.as_ref()]
+                .map(|column| column.and_then(|column| name_of(column, place.1)))
         };
         written(a).cmp(&written(b))
     }
@@ -245,7 +243,8 @@ impl TouchText for Held<TouchBatch> {
 /// Orders, sorted by customer, instant and id.
 #[derive(Debug)]
 pub struct OrderBatch {
-    pub customer: StringViewArray,
+    pub customers: CustomerGroups,
+    pub customer: DictionaryArray<Int32Type>,
     pub at: ScalarBuffer<i64>,
     pub id: StringViewArray,
     pub ordered_at: ArrayRef,
@@ -267,8 +266,10 @@ impl OrderBatch {
         };
         let currency = names(batch, "currency")?;
         let ordered_at = without_nulls(batch, "ordered_at", &instant_type())?;
+        let customer = ids(batch)?;
         Ok(Self {
-            customer: required(batch, "customer_id", &DataType::Utf8View)?.as_string_view().clone(),
+            customers: CustomerGroups::new(customer.clone()),
+            customer,
             at: ordered_at.as_primitive::<TimestampMicrosecondType>().values().clone(),
             id: without_nulls(batch, "order_id", &DataType::Utf8View)?.as_string_view().clone(),
             ordered_at,
@@ -285,21 +286,19 @@ impl OrderBatch {
 
     /// The one row that stands for "no such order".
     pub fn unknown() -> Self {
+        let null = || new_null_array(&name_type(), 1).as_dictionary().clone();
         Self {
-            customer: StringViewArray::new_null(1),
+            customers: CustomerGroups::new(null()),
+            customer: null(),
             at: vec![0].into(),
             id: StringViewArray::from(vec![""]),
             ordered_at: new_null_array(&instant_type(), 1),
-            currency: new_null_array(&name_type(), 1).as_dictionary().clone(),
+            currency: null(),
             minor_unit: vec![100],
             amount: vec![0],
             profit: vec![None],
             refused: vec![CREDITED],
         }
-    }
-
-    pub fn len(&self) -> usize {
-        self.at.len()
     }
 
     /// An order of the batch, held under a number.

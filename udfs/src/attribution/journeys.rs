@@ -19,6 +19,9 @@ use super::runs::{JourneyInput, SortedRuns};
 /// The longest lookback or half-life, in days: a hundred years and some.
 const MAX_DAYS: f64 = 40_000.0;
 
+/// Ranges of customers for each thread: while one waits for its file, another works.
+const RANGES_PER_THREAD: usize = 1;
+
 #[user_doc(
     doc_section(label = "attribution"),
     description = "Returns one row per entry (an order, or one of its refunds) and touch, with the weight and the exact credit of the touch under each of the five rule models. The credits of an entry sum to its amount.",
@@ -206,7 +209,11 @@ pub async fn plan(
                 // Touches of one instant are in the order of their ids.
                 touch_columns.push("touch_id");
             }
-            bounds = touches.bounds(state.config().target_partitions());
+            if touches.constant("kind").is_some_and(|kind| kind != "view") {
+                // Only views are told apart.
+                touch_columns.retain(|name| *name != "kind");
+            }
+            bounds = touches.bounds(state.config().target_partitions() * RANGES_PER_THREAD);
             (of_runs(&*touches, &touch_columns, &bounds)?, of_runs(&*orders, &order_columns, &bounds)?)
         }
         (touchpoints, orders) => {
@@ -224,7 +231,7 @@ pub async fn plan(
 }
 
 fn of_runs(runs: &dyn SortedRuns, columns: &[&str], bounds: &[String]) -> Result<Input> {
-    let cut = Cut::Runs { count: runs.count(), overlap: runs.overlap() };
+    let cut = Cut::Runs { spans: runs.spans().into(), overlap: runs.overlap() };
     Ok(Input { plan: runs.scan(columns, bounds)?, cut })
 }
 

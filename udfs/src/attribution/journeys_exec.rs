@@ -24,7 +24,7 @@ use datafusion::physical_plan::{
 use futures::stream;
 
 use super::customer::{DAY_US, Rules};
-use super::customer_key::CustomerKey;
+use super::customer_ids::CustomerKey;
 use super::merge::{Merge, MergeSettings};
 use super::order_runs::OrderRuns;
 use super::output::wanted;
@@ -49,19 +49,20 @@ pub enum Sink {
 }
 
 /// How an input is cut into partitions.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Cut {
     /// Into one, sorted by the operator that DataFusion puts before it; an id may be there twice.
     Whole,
-    /// Into one for each range and run, in that order; no id is there twice.
-    Runs { count: usize, overlap: bool },
+    /// Into one for each range and run, in that order; no id is there twice. `spans` are the runs' first and last
+    /// instants.
+    Runs { spans: Arc<[(i64, i64)]>, overlap: bool },
 }
 
 impl Cut {
-    fn partitions(self, range: usize) -> std::ops::Range<usize> {
+    fn partitions(&self, range: usize) -> std::ops::Range<usize> {
         match self {
             Cut::Whole => 0..1,
-            Cut::Runs { count, .. } => range * count..(range + 1) * count,
+            Cut::Runs { spans, .. } => range * spans.len()..(range + 1) * spans.len(),
         }
     }
 }
@@ -101,7 +102,7 @@ pub struct JourneysExec {
 impl JourneysExec {
     /// Plans the operator over touches, orders and refunds. Where a table is whole there is one range.
     pub fn try_new(task: Arc<Task>, inputs: [Input; 3]) -> Result<Self> {
-        let cuts = [inputs[0].cut, inputs[1].cut, inputs[2].cut];
+        let cuts = inputs.each_ref().map(|input| input.cut.clone());
         Self::over(task, cuts, inputs.into_iter().map(|input| input.plan).collect())
     }
 
@@ -112,7 +113,7 @@ impl JourneysExec {
         let orderings = inputs
             .iter()
             .zip(INPUT_ORDERS)
-            .zip(cuts)
+            .zip(&cuts)
             .map(|((input, names), cut)| match cut {
                 Cut::Whole => ordering(input, names),
                 Cut::Runs { .. } => ordering(input, &names[..1]),
@@ -228,7 +229,7 @@ impl ExecutionPlan for JourneysExec {
         if children.len() != INPUT_ORDERS.len() {
             return internal_err!("journeys has three inputs, not {}", children.len());
         }
-        Ok(Arc::new(Self::over(Arc::clone(&self.task), self.cuts, children)?))
+        Ok(Arc::new(Self::over(Arc::clone(&self.task), self.cuts.clone(), children)?))
     }
 
     fn with_new_children(
@@ -246,7 +247,7 @@ impl ExecutionPlan for JourneysExec {
         let Task { store, rules, schema, sink, .. } = &*self.task;
         let (wanted, totals) = match sink {
             Sink::Rows => (wanted(schema), None),
-            Sink::Totals(range) => (wanted_totals(schema), Some(Totals::new(store.clone(), *range))),
+            Sink::Totals(range) => (wanted_totals(schema), Some(Totals::new(store.clone(), *range, schema))),
         };
         let settings = MergeSettings {
             store: store.clone(),
@@ -255,11 +256,12 @@ impl ExecutionPlan for JourneysExec {
             schema: Arc::clone(schema),
             batch_rows: context.session_config().batch_size(),
         };
-        let reading = TouchReading {
-            ids_differ: self.cuts[0] != Cut::Whole,
-            overlap: matches!(self.cuts[0], Cut::Runs { overlap: true, .. }),
-            totals: totals.is_some(),
+        let (ids_differ, overlap, spans) = match &self.cuts[0] {
+            Cut::Whole => (false, false, Vec::new()),
+            Cut::Runs { spans, overlap } => (true, *overlap, spans.to_vec()),
         };
+        let refused = rules.include_refused || schema.index_of("reason").is_ok();
+        let reading = TouchReading { spans, refused, ids_differ, overlap, totals: totals.is_some() };
         let touches = TouchRuns::new(self.streams(0, partition, &context)?, reading);
         let orders = OrderRuns::new(self.streams(1, partition, &context)?, self.range(partition));
         let pool = Arc::clone(context.memory_pool());

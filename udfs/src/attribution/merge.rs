@@ -11,13 +11,13 @@ use super::customer::{Order, Overflow, Refund, Rules, Scratch, attribute_order};
 use super::order_runs::OrderRuns;
 use super::output::build;
 use super::refunds::SharedRefunds;
-use super::rows::{Entry, NO_TOUCH, Reasons, Rows, UNKNOWN_ORDER, Wanted};
-use super::totals::Totals;
+use super::rows::{Entry, NO_TOUCH, Reasons, Rows, Sink as _, UNKNOWN_ORDER, Wanted};
+use super::totals::{Totals, TotalsSink};
 use super::touch_runs::TouchRuns;
 use super::touches::Touches;
 
-/// Rows are given out when they point to so many batches of touches, even if they are few.
-const MAX_HELD: usize = 64;
+/// Rows are given out when they point to so many batches beside those being read, even if they are few.
+const MORE_HELD: usize = 32;
 
 /// What one run of the operator needs besides its inputs.
 pub struct MergeSettings {
@@ -43,7 +43,7 @@ pub struct Merge {
     scratch: Scratch,
     rows: Rows,
     reasons: Reasons,
-    /// Where rows are added up instead of given out.
+    /// Where credits are added up instead of given out as rows.
     totals: Option<Totals>,
 }
 
@@ -74,10 +74,8 @@ impl Merge {
     /// Returns the next rows, or none at the end.
     pub async fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
         while self.unknown.is_none() {
-            if self.is_full()
-                && let Some(batch) = self.give_out()?
-            {
-                return Ok(Some(batch));
+            if self.is_full() {
+                return self.give_out().map(Some);
             }
             if let Some(order) = self.order_runs.next_order() {
                 self.attribute(&order)?;
@@ -89,16 +87,12 @@ impl Merge {
         }
         while let Some(refund) = self.unknown.as_mut().and_then(Iterator::next) {
             self.push_unknown(refund)?;
-            if self.is_full()
-                && let Some(batch) = self.give_out()?
-            {
-                return Ok(Some(batch));
+            if self.is_full() {
+                return self.give_out().map(Some);
             }
         }
-        if !self.rows.is_empty()
-            && let Some(batch) = self.give_out()?
-        {
-            return Ok(Some(batch));
+        if !self.rows.is_empty() {
+            return self.give_out().map(Some);
         }
         self.totals
             .take()
@@ -107,18 +101,25 @@ impl Merge {
     }
 
     fn is_full(&self) -> bool {
-        self.rows.len() >= self.settings.batch_rows
-            || (self.touch_runs.held.len() + self.order_runs.held.len() > MAX_HELD && !self.rows.is_empty())
+        self.rows.len() >= self.settings.batch_rows || (self.holds_many() && !self.rows.is_empty())
+    }
+
+    fn holds_many(&self) -> bool {
+        let runs = self.touch_runs.len() + self.order_runs.len();
+        self.touch_runs.held.len() + self.order_runs.held.len() > 2 * runs + MORE_HELD
     }
 
     async fn take_touches(&mut self) -> Result<()> {
         self.touches.clear();
-        if self.rows.is_empty() {
+        if self.rows.is_empty() && self.holds_many() {
             self.touch_runs.release(&mut self.touches);
             self.order_runs.release();
         }
         if self.order_runs.customer.id().is_some() {
-            self.touch_runs.take(&self.order_runs.customer, &mut self.touches).await?;
+            let (first, last) = self.order_runs.pending_span();
+            let rules = &self.settings.rules;
+            let earliest = first.saturating_sub(rules.lookback_us.max(rules.view_lookback_us));
+            self.touch_runs.take(&self.order_runs.customer, (earliest, last), &mut self.touches).await?;
             self.reservation.try_resize(self.touch_runs.size() + self.touches.size())?;
         }
         Ok(())
@@ -127,15 +128,21 @@ impl Merge {
     fn attribute(&mut self, order: &Order) -> Result<()> {
         let refunds =
             self.refunds.refunds().map_or(&[][..], |refunds| refunds.take(|| self.order_runs.id(order)));
-        attribute_order(
-            order,
-            refunds,
-            &self.touches,
-            &self.settings.rules,
-            &mut self.scratch,
-            &mut self.rows,
-        )
-        .map_err(overflow)
+        let (touches, rules, scratch) = (&self.touches, &self.settings.rules, &mut self.scratch);
+        let attributed = match &mut self.totals {
+            None => attribute_order(order, refunds, touches, rules, scratch, &mut self.rows),
+            Some(totals) => {
+                let mut sink = TotalsSink {
+                    totals,
+                    wanted: self.settings.wanted,
+                    orders: &self.order_runs.held,
+                    refunds: self.refunds.refunds().map(|refunds| &refunds.rows),
+                    touches: &self.touch_runs,
+                };
+                attribute_order(order, refunds, touches, rules, scratch, &mut sink)
+            }
+        };
+        attributed.map_err(overflow)
     }
 
     fn push_unknown(&mut self, refund: Refund) -> Result<()> {
@@ -147,27 +154,31 @@ impl Merge {
             profit: None,
             journey_length: 0,
         };
-        self.rows.push_unattributed(entry, UNKNOWN_ORDER);
+        match &mut self.totals {
+            None => self.rows.push_unattributed(entry, UNKNOWN_ORDER),
+            Some(totals) => TotalsSink {
+                totals,
+                wanted: self.settings.wanted,
+                orders: &self.order_runs.held,
+                refunds: self.refunds.refunds().map(|refunds| &refunds.rows),
+                touches: &self.touch_runs,
+            }
+            .push_unattributed(entry, UNKNOWN_ORDER),
+        }
         Ok(())
     }
 
-    /// Turns the rows into a batch, or adds them to the totals.
-    fn give_out(&mut self) -> Result<Option<RecordBatch>> {
-        let refunds = self.refunds.refunds().map(|refunds| &refunds.rows);
-        let batch = if let Some(totals) = &mut self.totals {
-            totals.add(&self.rows, &self.order_runs.held, refunds, &self.touch_runs);
-            None
-        } else {
-            Some(build(
-                &self.settings.schema,
-                &self.settings.store,
-                &self.rows,
-                &self.reasons,
-                &self.touch_runs.held,
-                &self.order_runs.held,
-                refunds,
-            )?)
-        };
+    /// Turns the rows into a batch.
+    fn give_out(&mut self) -> Result<RecordBatch> {
+        let batch = build(
+            &self.settings.schema,
+            &self.settings.store,
+            &self.rows,
+            &self.reasons,
+            &self.touch_runs.held,
+            &self.order_runs.held,
+            self.refunds.refunds().map(|refunds| &refunds.rows),
+        )?;
         self.rows.clear();
         self.touch_runs.release(&mut self.touches);
         self.order_runs.release();

@@ -8,7 +8,7 @@ mod currency;
 mod weights;
 
 mod customer;
-mod customer_key;
+mod customer_ids;
 mod held;
 mod inputs;
 mod journey_totals;

@@ -8,7 +8,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
 use super::customer::Order;
-use super::customer_key::{CustomerKey, customer_of};
+use super::customer_ids::CustomerKey;
 use super::held::Held;
 use super::inputs::OrderBatch;
 use super::rows::Reasons;
@@ -17,8 +17,8 @@ struct Run {
     stream: SendableRecordBatchStream,
     /// The number of the current batch; none at the end and before the beginning.
     number: Option<usize>,
-    row: usize,
-    is_over: bool,
+    /// The customer of the batch who is next.
+    group: usize,
 }
 
 /// The runs of one range of customers.
@@ -31,6 +31,7 @@ pub struct OrderRuns {
     pub customer: CustomerKey,
     /// The customer's orders, the last one first.
     pending: Vec<Order>,
+    has_begun: bool,
 }
 
 impl OrderRuns {
@@ -38,13 +39,14 @@ impl OrderRuns {
         streams: Vec<SendableRecordBatchStream>,
         range: (Option<CustomerKey>, Option<CustomerKey>),
     ) -> Self {
-        let run = |stream| Run { stream, number: None, row: 0, is_over: false };
+        let run = |stream| Run { stream, number: None, group: 0 };
         Self {
             runs: streams.into_iter().map(run).collect(),
             range,
             held: Held::new(OrderBatch::unknown()),
             customer: CustomerKey::default(),
             pending: Vec::new(),
+            has_begun: false,
         }
     }
 
@@ -55,35 +57,28 @@ impl OrderRuns {
 
     /// Goes on to the next customer; false at the end.
     pub async fn next_customer(&mut self, reasons: &mut Reasons) -> Result<bool> {
-        self.fill(reasons).await?;
-        let (lower, upper) = &self.range;
-        let mut first: Option<(usize, usize)> = None;
+        self.begin(reasons).await?;
+        let mut first: Option<(&OrderBatch, usize)> = None;
         for run in &self.runs {
             let Some(number) = run.number else { continue };
-            let is_before = first
-                .is_none_or(|(other, row)| self.customer_at(number, run.row) < self.customer_at(other, row));
+            let batch = &self.held[number];
+            let is_before = first.is_none_or(|(other, group)| {
+                batch.customers.cmp(run.group, &other.customers, group) == Ordering::Less
+            });
             if is_before {
-                first = Some((number, run.row));
+                first = Some((batch, run.group));
             }
         }
-        let Some((number, row)) = first else { return Ok(false) };
-        let batch = &self.held[number];
-        if let Some(upper) = upper
-            && upper.row_cmp(&batch.customer, row) != Ordering::Less
+        let Some((batch, group)) = first else { return Ok(false) };
+        if let Some(next_range) = &self.range.1
+            && next_range.group_cmp(&batch.customers, group) != Ordering::Less
         {
             return Ok(false);
         }
-        debug_assert!(
-            lower.as_ref().is_none_or(|lower| lower.row_cmp(&batch.customer, row) != Ordering::Less)
-        );
-        let customer = customer_of(&batch.customer, row);
-        if self.customer.id() > customer {
+        if self.customer.group_cmp(&batch.customers, group) == Ordering::Less {
             return internal_err!("journeys: orders are not sorted by customer");
         }
-        // Cloned only for the borrow's sake: one small text a customer with orders.
-        let mut key = std::mem::take(&mut self.customer);
-        key.set(customer);
-        self.customer = key;
+        self.customer.set(batch.customers.id(group));
         self.gather(reasons).await?;
         Ok(true)
     }
@@ -94,13 +89,13 @@ impl OrderRuns {
             while let Some(number) = self.runs[at].number {
                 let run = &mut self.runs[at];
                 let batch = &self.held[number];
-                while run.row < batch.len()
-                    && self.customer.row_cmp(&batch.customer, run.row) == Ordering::Equal
+                while run.group < batch.customers.len()
+                    && self.customer.group_cmp(&batch.customers, run.group) == Ordering::Equal
                 {
-                    self.pending.push(batch.order(number, run.row));
-                    run.row += 1;
+                    self.pending.extend(batch.customers.rows(run.group).map(|row| batch.order(number, row)));
+                    run.group += 1;
                 }
-                if run.row < batch.len() {
+                if run.group < batch.customers.len() {
                     break;
                 }
                 self.load(at, reasons).await?;
@@ -114,52 +109,53 @@ impl OrderRuns {
         Ok(())
     }
 
-    /// Loads a batch where a run has none yet, and passes the customers before the range.
-    async fn fill(&mut self, reasons: &mut Reasons) -> Result<()> {
-        for at in 0..self.runs.len() {
-            if self.runs[at].number.is_none() && !self.runs[at].is_over {
-                self.load(at, reasons).await?;
-            }
+    /// Loads the first batch of every run, and passes the customers before the range.
+    async fn begin(&mut self, reasons: &mut Reasons) -> Result<()> {
+        if self.has_begun {
+            return Ok(());
         }
-        let Some(lower) = &self.range.0.clone() else { return Ok(()) };
+        self.has_begun = true;
         for at in 0..self.runs.len() {
-            while let Some(number) = self.runs[at].number {
-                let run = &mut self.runs[at];
-                let batch = &self.held[number];
-                while run.row < batch.len() && lower.row_cmp(&batch.customer, run.row) == Ordering::Less {
-                    run.row += 1;
-                }
-                if run.row < batch.len() {
+            self.load(at, reasons).await?;
+            while let (Some(number), Some(first)) = (self.runs[at].number, &self.range.0) {
+                let customers = &self.held[number].customers;
+                self.runs[at].group = first.first_group(customers, 0);
+                if self.runs[at].group < customers.len() {
                     break;
                 }
                 self.load(at, reasons).await?;
             }
         }
-        self.range.0 = None;
         Ok(())
     }
 
     async fn load(&mut self, at: usize, reasons: &mut Reasons) -> Result<()> {
         let run = &mut self.runs[at];
         run.number = None;
-        run.row = 0;
+        run.group = 0;
         while let Some(batch) = run.stream.try_next().await? {
             if batch.num_rows() > 0 {
                 run.number = Some(self.held.push(Arc::new(OrderBatch::try_new(&batch, reasons)?)));
                 return Ok(());
             }
         }
-        run.is_over = true;
         Ok(())
     }
 
-    fn customer_at(&self, number: usize, row: usize) -> Option<&str> {
-        customer_of(&self.held[number].customer, row)
+    /// The first and the last instant of the customer's orders that are still to come.
+    pub fn pending_span(&self) -> (i64, i64) {
+        let last = self.pending.first().map_or(i64::MIN, |order| order.at);
+        (self.pending.last().map_or(i64::MAX, |order| order.at), last)
     }
 
     /// The order's id.
     pub fn id(&self, order: &Order) -> &str {
         self.held[order.place.0].id.value(order.place.1)
+    }
+
+    /// How many runs there are.
+    pub fn len(&self) -> usize {
+        self.runs.len()
     }
 
     /// Lets all batches go but those that are being read.

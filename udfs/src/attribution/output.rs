@@ -3,17 +3,17 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Decimal128Array, Float64Array, Int64Array, StringArray,
-    TimestampMicrosecondArray, UInt32Array,
+    Array, ArrayRef, BooleanArray, Decimal128Array, DictionaryArray, Float64Array, Int64Array, StringArray,
+    TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
-use arrow::buffer::NullBuffer;
+use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::compute::{cast, interleave, take};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{Result, internal_err};
 
 use super::held::Held;
-use super::inputs::{MONEY, OrderBatch, RefundRows, TouchBatch, instant_type};
+use super::inputs::{MONEY, OrderBatch, RefundRows, TouchBatch, instant_type, name_type};
 use super::rows::{Entry, NO_TOUCH, Reasons, Rows, Wanted};
 use super::touches::Place;
 use super::weights::Model;
@@ -83,6 +83,8 @@ pub fn build(
     Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
+type Names = DictionaryArray<Int32Type>;
+
 struct Source<'a> {
     store: &'a str,
     rows: &'a Rows,
@@ -103,8 +105,8 @@ impl Source<'_> {
             "touch_id" => self.of_touch(|batch| &batch.id),
             "touched_at" => self.of_touch(|batch| batch.touched_at.as_ref()),
             "channel" => self.of_touch(|batch| &batch.channel),
-            "source" => self.of_touch(|batch| &batch.source),
-            "campaign" => self.of_touch(|batch| &batch.campaign),
+            "source" => self.of_touch_names(|batch| batch.source.as_ref()),
+            "campaign" => self.of_touch_names(|batch| batch.campaign.as_ref()),
             "position" => Ok(Arc::new(Int64Array::from(rows.position.clone()))),
             "reason" => {
                 let names = rows.reason.iter().map(|&reason| self.reasons.name(reason));
@@ -121,6 +123,18 @@ impl Source<'_> {
     fn of_touch(&self, column: impl Fn(&TouchBatch) -> &dyn Array) -> Result<ArrayRef> {
         let arrays: Vec<&dyn Array> = self.touches.iter().map(|batch| column(batch)).collect();
         gather(&arrays, &self.rows.touch)
+    }
+
+    /// Gathers a touch's names over the rows; all null where the input does not have them.
+    fn of_touch_names(&self, column: impl Fn(&TouchBatch) -> Option<&Names>) -> Result<ArrayRef> {
+        if self.touches.iter().all(|batch| column(batch).is_none()) {
+            return Ok(new_null_array(&DataType::Utf8, self.rows.len()));
+        }
+        // Only the stand-in has none where the others do.
+        let no_name = new_null_array(&name_type(), 1);
+        let names =
+            self.touches.iter().map(|batch| column(batch).map_or(&*no_name, |names| names as &dyn Array));
+        gather(&names.collect::<Vec<_>>(), &self.rows.touch)
     }
 
     /// Builds a column with one element an entry.
@@ -140,7 +154,9 @@ impl Source<'_> {
                 |refunds| &refunds.currency,
                 |entry| entry.order == NO_TOUCH,
             )?,
-            "customer_id" => self.of_entry(|order| &order.customer, |refunds| &refunds.id, |_| false)?,
+            "customer_id" => {
+                self.of_entry(|order| &order.customer, |refunds| &refunds.currency, |_| false)?
+            }
             "ordered_at" => {
                 let arrays: Vec<&dyn Array> =
                     self.orders.iter().map(|order| order.ordered_at.as_ref()).collect();
@@ -195,17 +211,22 @@ impl Source<'_> {
         let credited = NullBuffer::from(BooleanArray::from(rows.credited.clone()).values().clone());
         match what {
             "weight" => Arc::new(Float64Array::new(rows.weights[m].clone().into(), Some(credited))),
-            "credit" => Arc::new(
-                Decimal128Array::new(rows.credits[m].clone().into(), Some(credited)).with_data_type(MONEY),
-            ),
+            "credit" => {
+                Arc::new(Decimal128Array::new(wide(&rows.credits[m]), Some(credited)).with_data_type(MONEY))
+            }
             _ => {
                 let has_profit = |&entry: &u32| rows.entries[entry as usize].profit.is_some();
                 let known: NullBuffer = rows.entry.iter().map(has_profit).collect::<Vec<bool>>().into();
                 let nulls = NullBuffer::union(Some(&credited), Some(&known));
-                Arc::new(Decimal128Array::new(rows.profits[m].clone().into(), nulls).with_data_type(MONEY))
+                Arc::new(Decimal128Array::new(wide(&rows.profits[m]), nulls).with_data_type(MONEY))
             }
         }
     }
+}
+
+/// Amounts in the width of a decimal column.
+fn wide(amounts: &[i64]) -> ScalarBuffer<i128> {
+    amounts.iter().map(|&amount| i128::from(amount)).collect()
 }
 
 /// Gathers values from several arrays of one type; text comes out as plain text.

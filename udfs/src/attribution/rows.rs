@@ -1,6 +1,7 @@
 //! Rows of credits before they become columns: plain lists, filled by the kernel, emptied batch by batch.
 
 use super::touches::Place;
+use super::weights::Weights;
 
 /// The place that stands for "no touch": the row of held batch 0.
 pub const NO_TOUCH: Place = (0, 0);
@@ -102,6 +103,44 @@ impl Wanted {
     }
 }
 
+/// The shares of one entry's amount under one model, one a touch.
+#[derive(Debug, Clone, Copy)]
+pub enum Shares<'a> {
+    /// One touch has all.
+    One {
+        at: usize,
+        amount: i64,
+    },
+    Each(&'a [i64]),
+}
+
+/// Takes what the kernel finds out, entry by entry.
+pub trait Sink {
+    /// Which models' values are to be given.
+    fn wanted(&self) -> Wanted;
+
+    /// Starts an entry with credit: its touches, in order. The wanted weights, credits and profits follow.
+    fn push_journey(&mut self, entry: Entry, touches: impl Iterator<Item = Place>);
+
+    /// Weights of the last entry's touches under a model.
+    fn push_weights(&mut self, m: usize, n: usize, weights: Weights<'_>);
+
+    /// Credits of the last entry's touches under a model.
+    fn push_credits(&mut self, m: usize, n: usize, shares: Shares<'_>);
+
+    /// Profits of the last entry's touches under a model.
+    fn push_profits(&mut self, m: usize, n: usize, shares: Shares<'_>);
+
+    /// Gives an entry's whole amount to no touch.
+    fn push_unattributed(&mut self, entry: Entry, reason: Reason);
+
+    /// Lists an entry that gets no credit.
+    fn push_refused_entry(&mut self, entry: Entry, reason: Reason);
+
+    /// Lists a touch that the last entry pushed does not count.
+    fn push_refused_touch(&mut self, touch: Place, reason: Reason);
+}
+
 /// Rows as parallel lists: one element an entry in `entries`, one a row in the others.
 #[derive(Debug, Default)]
 pub struct Rows {
@@ -117,8 +156,8 @@ pub struct Rows {
     pub credited: Vec<bool>,
     /// Per model; a list stays empty where it is not wanted.
     pub weights: [Vec<f64>; 5],
-    pub credits: [Vec<i128>; 5],
-    pub profits: [Vec<i128>; 5],
+    pub credits: [Vec<i64>; 5],
+    pub profits: [Vec<i64>; 5],
 }
 
 impl Rows {
@@ -147,38 +186,6 @@ impl Rows {
         self.profits.iter_mut().for_each(Vec::clear);
     }
 
-    /// Starts a journey's rows: one a touch, in order. The caller extends the wanted weights, credits, profits.
-    pub fn push_journey(&mut self, entry: Entry, touches: impl Iterator<Item = Place>) {
-        let n = entry.journey_length as usize;
-        let index = self.push_entry(entry);
-        self.entry.extend(std::iter::repeat_n(index, n));
-        self.touch.extend(touches);
-        self.position.extend(1..=n as i64);
-        self.reason.extend(std::iter::repeat_n(CREDITED, n));
-        self.credited.extend(std::iter::repeat_n(true, n));
-    }
-
-    /// Gives an entry's whole amount to no touch.
-    pub fn push_unattributed(&mut self, entry: Entry, reason: Reason) {
-        let index = self.push_entry(entry);
-        self.push_row(index, NO_TOUCH, reason, true);
-        self.push_values(1.0, entry.amount, entry.profit.unwrap_or(0));
-    }
-
-    /// Lists an entry that gets no credit.
-    pub fn push_refused_entry(&mut self, entry: Entry, reason: Reason) {
-        let index = self.push_entry(entry);
-        self.push_row(index, NO_TOUCH, reason, false);
-        self.push_values(0.0, 0, 0);
-    }
-
-    /// Lists a touch that the last entry pushed does not count.
-    pub fn push_refused_touch(&mut self, touch: Place, reason: Reason) {
-        let index = self.entries.len() as u32 - 1;
-        self.push_row(index, touch, reason, false);
-        self.push_values(0.0, 0, 0);
-    }
-
     fn push_entry(&mut self, entry: Entry) -> u32 {
         self.entries.push(entry);
         self.entries.len() as u32 - 1
@@ -198,12 +205,69 @@ impl Rows {
                 self.weights[m].push(weight);
             }
             if self.wanted.credits[m] {
-                self.credits[m].push(i128::from(credit));
+                self.credits[m].push(credit);
             }
             if self.wanted.profits[m] {
-                self.profits[m].push(i128::from(profit));
+                self.profits[m].push(profit);
             }
         }
+    }
+}
+
+impl Sink for Rows {
+    fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+
+    fn push_journey(&mut self, entry: Entry, touches: impl Iterator<Item = Place>) {
+        let n = entry.journey_length as usize;
+        let index = self.push_entry(entry);
+        self.entry.extend(std::iter::repeat_n(index, n));
+        self.touch.extend(touches);
+        self.position.extend(1..=n as i64);
+        self.reason.extend(std::iter::repeat_n(CREDITED, n));
+        self.credited.extend(std::iter::repeat_n(true, n));
+    }
+
+    fn push_weights(&mut self, m: usize, n: usize, weights: Weights<'_>) {
+        weights.shares(n, &mut self.weights[m]);
+    }
+
+    fn push_credits(&mut self, m: usize, n: usize, shares: Shares<'_>) {
+        push_shares(&mut self.credits[m], n, shares);
+    }
+
+    fn push_profits(&mut self, m: usize, n: usize, shares: Shares<'_>) {
+        push_shares(&mut self.profits[m], n, shares);
+    }
+
+    fn push_unattributed(&mut self, entry: Entry, reason: Reason) {
+        let index = self.push_entry(entry);
+        self.push_row(index, NO_TOUCH, reason, true);
+        self.push_values(1.0, entry.amount, entry.profit.unwrap_or(0));
+    }
+
+    fn push_refused_entry(&mut self, entry: Entry, reason: Reason) {
+        let index = self.push_entry(entry);
+        self.push_row(index, NO_TOUCH, reason, false);
+        self.push_values(0.0, 0, 0);
+    }
+
+    fn push_refused_touch(&mut self, touch: Place, reason: Reason) {
+        let index = self.entries.len() as u32 - 1;
+        self.push_row(index, touch, reason, false);
+        self.push_values(0.0, 0, 0);
+    }
+}
+
+fn push_shares(out: &mut Vec<i64>, n: usize, shares: Shares<'_>) {
+    match shares {
+        Shares::One { at, amount } => {
+            let first = out.len();
+            out.resize(first + n, 0);
+            out[first + at] = amount;
+        }
+        Shares::Each(amounts) => out.extend_from_slice(amounts),
     }
 }
 

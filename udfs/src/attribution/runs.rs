@@ -21,16 +21,19 @@ pub trait SortedTable: Debug + Send + Sync {
 
 /// The runs of a table. Each is sorted by customer and instant, in the order of bytes and nulls first.
 pub trait SortedRuns: Debug + Send + Sync {
-    /// How many runs there are.
-    fn count(&self) -> usize;
-
     /// Whether rows of one customer may be in several runs that are not one after the other in time.
     fn overlap(&self) -> bool;
+
+    /// The first and the last instant of each run's rows, in microseconds.
+    fn spans(&self) -> Vec<(i64, i64)>;
+
+    /// The value that a column of text has in every row, where that is known.
+    fn constant(&self, column: &str) -> Option<String>;
 
     /// Cuts the customers into ranges of about as many rows: the first customer of the second range, and so on.
     fn bounds(&self, ranges: usize) -> Vec<String>;
 
-    /// Plans a scan of some columns with one partition for each range and run: partition `range * count + run` holds
+    /// Plans a scan of some columns with one partition for each range and run: partition `range * runs + run` holds
     /// the run's rows of that range's customers, in order, and perhaps some of the customers beside them.
     fn scan(&self, columns: &[&str], bounds: &[String]) -> Result<Arc<dyn ExecutionPlan>>;
 }

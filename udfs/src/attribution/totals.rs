@@ -1,4 +1,4 @@
-//! Rows of credits added up by day, channel and currency, without ever becoming columns.
+//! Credits added up by day, channel and currency, without ever becoming rows.
 
 use std::sync::Arc;
 
@@ -12,9 +12,10 @@ use datafusion::common::{HashMap, Result, internal_err};
 
 use super::held::Held;
 use super::inputs::{ChannelCodes, OrderBatch, RefundRows, instant_type, name_of};
-use super::rows::{CREDITED, Entry, NO_TOUCH, Rows, Wanted};
+use super::rows::{Entry, NO_TOUCH, Reason, Shares, Sink, Wanted};
 use super::touch_runs::TouchRuns;
-use super::weights::Model;
+use super::touches::Place;
+use super::weights::{Model, Weights};
 use crate::calendar::LocalDays;
 
 /// The type of added money.
@@ -85,73 +86,35 @@ const NOTHING: Total = Total {
 pub struct Totals {
     store: String,
     range: TotalsRange,
+    /// Days are told apart, or only looked at.
+    by_day: bool,
     days: LocalDays,
     currencies: Vec<Option<String>>,
     /// By day and currency: the sums of each channel, by its number.
     groups: HashMap<(i32, usize), usize>,
     sums: Vec<Vec<Total>>,
+    /// The last entry: the place of its sums, and the numbers of its touches' channels. None where it is outside the range.
+    current: Option<usize>,
+    is_order: bool,
+    codes: Vec<usize>,
 }
 
 impl Totals {
-    pub fn new(store: String, range: TotalsRange) -> Self {
+    /// Starts at nothing; sums are by day where the schema has a date.
+    pub fn new(store: String, range: TotalsRange, schema: &Schema) -> Self {
         let days = LocalDays::new(range.zone);
-        Self { store, range, days, currencies: Vec::new(), groups: HashMap::new(), sums: Vec::new() }
-    }
-
-    /// Adds rows, which point to the held batches.
-    pub fn add(
-        &mut self,
-        rows: &Rows,
-        orders: &Held<OrderBatch>,
-        refunds: Option<&RefundRows>,
-        touches: &TouchRuns,
-    ) {
-        let marks = touches.reading().marks();
-        let mut current = (u32::MAX, None);
-        for k in 0..rows.len() {
-            let entry_number = rows.entry[k];
-            if entry_number != current.0 {
-                current = (entry_number, self.group(&rows.entries[entry_number as usize], orders, refunds));
-            }
-            let Some(group) = current.1 else { continue };
-            let entry = &rows.entries[entry_number as usize];
-            let place = rows.touch[k];
-            let (at, code) = if place == NO_TOUCH {
-                (i64::MAX, 0)
-            } else if marks {
-                (place.0.cast_signed() as i64, place.1)
-            } else {
-                let batch = &touches.held[place.0];
-                (batch.at[place.1], batch.code[place.1] as usize)
-            };
-            let sums = &mut self.sums[group];
-            if sums.len() <= code {
-                sums.resize(code + 1, NOTHING);
-            }
-            let total = &mut sums[code];
-            total.row_count += 1;
-            total.profit_row_count += i64::from(entry.profit.is_some());
-            total.first_touched_at = total.first_touched_at.min(at);
-            for m in 0..5 {
-                if entry.refund.is_none()
-                    && let Some(weight) = rows.weights[m].get(k)
-                {
-                    total.weights[m] += (weight * WEIGHT_ONE).round() as i128;
-                }
-                if let Some(credit) = rows.credits[m].get(k) {
-                    total.credits[m] += credit;
-                }
-                if let Some(profit) = rows.profits[m].get(k) {
-                    total.profits[m] += profit;
-                }
-            }
+        Self {
+            store,
+            range,
+            by_day: schema.index_of("date").is_ok(),
+            days,
+            currencies: Vec::new(),
+            groups: HashMap::new(),
+            sums: Vec::new(),
+            current: None,
+            is_order: false,
+            codes: Vec::new(),
         }
-        debug_assert!(
-            rows.reason
-                .iter()
-                .zip(&rows.touch)
-                .all(|(reason, touch)| { *reason == CREDITED || *touch == NO_TOUCH })
-        );
     }
 
     /// The place of an entry's sums; none where it was booked outside the range.
@@ -165,6 +128,7 @@ impl Totals {
         if !(self.range.days.0..self.range.days.1).contains(&day) {
             return None;
         }
+        let day = if self.by_day { day } else { 0 };
         let currency = match (entry.refund, refunds) {
             (Some(row), Some(refunds)) if entry.order == NO_TOUCH => name_of(&refunds.currency, row as usize),
             _ => name_of(&orders[entry.order.0].currency, entry.order.1),
@@ -219,6 +183,118 @@ impl Totals {
         let options = RecordBatchOptions::new().with_row_count(Some(found.len()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
     }
+}
+
+/// Adds what the kernel finds out to the totals.
+pub struct TotalsSink<'a> {
+    pub totals: &'a mut Totals,
+    pub wanted: Wanted,
+    pub orders: &'a Held<OrderBatch>,
+    pub refunds: Option<&'a RefundRows>,
+    pub touches: &'a TouchRuns,
+}
+
+impl TotalsSink<'_> {
+    /// Starts an entry.
+    fn begin(&mut self, entry: &Entry) {
+        self.totals.current = self.totals.group(entry, self.orders, self.refunds);
+        self.totals.is_order = entry.refund.is_none();
+        self.totals.codes.clear();
+    }
+
+    /// Counts a touch of the entry.
+    fn count(&mut self, at: i64, code: usize, has_profit: bool) {
+        let Totals { sums, current: Some(group), codes, .. } = &mut *self.totals else { return };
+        let sums = &mut sums[*group];
+        if sums.len() <= code {
+            sums.resize(code + 1, NOTHING);
+        }
+        let total = &mut sums[code];
+        total.row_count += 1;
+        total.profit_row_count += i64::from(has_profit);
+        total.first_touched_at = total.first_touched_at.min(at);
+        codes.push(code);
+    }
+
+    fn add(&mut self, shares: Shares<'_>, of: impl Fn(&mut Total) -> &mut i128) {
+        let Totals { sums, current: Some(group), codes, .. } = &mut *self.totals else { return };
+        let sums = &mut sums[*group];
+        match shares {
+            Shares::One { at, amount } => *of(&mut sums[codes[at]]) += i128::from(amount),
+            Shares::Each(amounts) => {
+                for (&code, &amount) in codes.iter().zip(amounts) {
+                    *of(&mut sums[code]) += i128::from(amount);
+                }
+            }
+        }
+    }
+}
+
+impl Sink for TotalsSink<'_> {
+    fn wanted(&self) -> Wanted {
+        self.wanted
+    }
+
+    fn push_journey(&mut self, entry: Entry, touches: impl Iterator<Item = Place>) {
+        self.begin(&entry);
+        if self.totals.current.is_none() {
+            return;
+        }
+        let has_profit = entry.profit.is_some();
+        for place in touches {
+            let (at, code) = self.touches.instant_and_code(place);
+            self.count(at, code, has_profit);
+        }
+    }
+
+    /// A refund takes money back, not the conversion.
+    fn push_weights(&mut self, m: usize, n: usize, weights: Weights<'_>) {
+        let Totals { sums, current: Some(group), codes, is_order: true, .. } = &mut *self.totals else {
+            return;
+        };
+        let sums = &mut sums[*group];
+        match weights {
+            Weights::OneHot(at) => sums[codes[at]].weights[m] += weight_sum(1.0),
+            Weights::Equal => {
+                let each = weight_sum(1.0 / n as f64);
+                for &code in codes.iter() {
+                    sums[code].weights[m] += each;
+                }
+            }
+            Weights::Integers(weights, sum) => {
+                for (&code, &weight) in codes.iter().zip(weights) {
+                    sums[code].weights[m] += weight_sum(weight as f64 / sum as f64);
+                }
+            }
+        }
+    }
+
+    fn push_credits(&mut self, m: usize, _: usize, shares: Shares<'_>) {
+        self.add(shares, |total| &mut total.credits[m]);
+    }
+
+    fn push_profits(&mut self, m: usize, _: usize, shares: Shares<'_>) {
+        self.add(shares, |total| &mut total.profits[m]);
+    }
+
+    fn push_unattributed(&mut self, entry: Entry, _: Reason) {
+        self.begin(&entry);
+        self.count(i64::MAX, 0, entry.profit.is_some());
+        for m in 0..Model::ALL.len() {
+            self.push_weights(m, 1, Weights::OneHot(0));
+            self.push_credits(m, 1, Shares::One { at: 0, amount: entry.amount });
+            self.push_profits(m, 1, Shares::One { at: 0, amount: entry.profit.unwrap_or(0) });
+        }
+    }
+
+    fn push_refused_entry(&mut self, _: Entry, _: Reason) {}
+
+    fn push_refused_touch(&mut self, _: Place, _: Reason) {}
+}
+
+/// A weight in units of its sum.
+fn weight_sum(weight: f64) -> i128 {
+    (weight * WEIGHT_ONE).round() as i128
 }
 
 fn model_column<'a>(name: &str, totals: impl Iterator<Item = &'a Total>) -> Result<ArrayRef> {

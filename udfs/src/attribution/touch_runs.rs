@@ -7,14 +7,19 @@ use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
-use super::customer_key::CustomerKey;
+use super::customer_ids::CustomerKey;
 use super::held::Held;
 use super::inputs::{ChannelCodes, TouchBatch};
 use super::touches::{Place, Touches};
 
 /// How rows of touches are read.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "four facts that do not depend on one another")]
 pub struct TouchReading {
+    /// The first and the last instant of each run, in microseconds.
+    pub spans: Vec<(i64, i64)>,
+    /// Touches that no order can count are wanted too, for the reasons.
+    pub refused: bool,
     /// No id is there twice.
     pub ids_differ: bool,
     /// Rows of one customer may be in several runs that are not one after the other in time.
@@ -25,15 +30,17 @@ pub struct TouchReading {
 
 impl TouchReading {
     /// Whether a touch's instant and channel are all that is kept of it: no batch is held for its rows.
-    pub fn marks(self) -> bool {
+    pub fn marks(&self) -> bool {
         self.totals && self.ids_differ && !self.overlap
     }
 }
 
 struct Run {
     stream: SendableRecordBatchStream,
+    span: (i64, i64),
     batch: Option<Arc<TouchBatch>>,
-    row: usize,
+    /// The customer of the batch who is next.
+    group: usize,
     /// The number that the batch is held under, once a row of it was taken.
     number: Option<usize>,
 }
@@ -42,24 +49,37 @@ struct Run {
 pub struct TouchRuns {
     runs: Vec<Run>,
     reading: TouchReading,
+    marks: bool,
     pub held: Held<TouchBatch>,
     pub codes: ChannelCodes,
 }
 
 impl TouchRuns {
     pub fn new(streams: Vec<SendableRecordBatchStream>, reading: TouchReading) -> Self {
-        let run = |stream| Run { stream, batch: None, row: 0, number: None };
+        let spans = reading.spans.iter().copied().chain(std::iter::repeat((i64::MIN, i64::MAX)));
+        let run = |(stream, span)| Run { stream, span, batch: None, group: 0, number: None };
         Self {
-            runs: streams.into_iter().map(run).collect(),
+            runs: streams.into_iter().zip(spans).map(run).collect(),
+            marks: reading.marks(),
             reading,
             held: Held::new(TouchBatch::unattributed()),
             codes: ChannelCodes::default(),
         }
     }
 
-    /// Passes the customers before, and takes all touches of this one, in order, each id once.
-    pub async fn take(&mut self, customer: &CustomerKey, touches: &mut Touches) -> Result<()> {
+    /// Passes the customers before, and takes this one's touches, in order, each id once: all of them, or at least
+    /// those between two instants.
+    pub async fn take(
+        &mut self,
+        customer: &CustomerKey,
+        (from, to): (i64, i64),
+        touches: &mut Touches,
+    ) -> Result<()> {
         for at in 0..self.runs.len() {
+            let (first, last) = self.runs[at].span;
+            if !self.reading.refused && (first > to || last < from) {
+                continue;
+            }
             while !self.take_from_batch(at, customer, touches) {
                 let run = &mut self.runs[at];
                 let Some(batch) = run.stream.try_next().await? else {
@@ -68,11 +88,11 @@ impl TouchRuns {
                 };
                 let codes = self.reading.totals.then_some(&mut self.codes);
                 run.batch = Some(Arc::new(TouchBatch::try_new(&batch, self.reading.ids_differ, codes)?));
-                run.row = 0;
+                run.group = 0;
                 run.number = None;
             }
         }
-        if self.reading.marks() {
+        if self.marks {
             // Each run is sorted, and they come one after the other in time.
             debug_assert!(touches.at.is_sorted());
             return Ok(());
@@ -88,38 +108,47 @@ impl TouchRuns {
     fn take_from_batch(&mut self, at: usize, customer: &CustomerKey, touches: &mut Touches) -> bool {
         let run = &mut self.runs[at];
         let Some(batch) = &run.batch else { return false };
-        while run.row < batch.len() {
-            let row = run.row;
-            match customer.row_cmp(&batch.customer, row) {
-                Ordering::Greater => return true,
-                Ordering::Less => {}
-                Ordering::Equal => {
-                    let place: Place = if self.reading.marks() {
-                        mark(batch.at[row], batch.code[row])
-                    } else {
-                        let held = &mut self.held;
-                        (*run.number.get_or_insert_with(|| held.push(Arc::clone(batch))), row)
-                    };
-                    touches.push(batch.at[row], batch.is_view(row), place, batch.id_hash(row));
-                }
+        let customers = &batch.customers;
+        let mut group = customer.first_group(customers, run.group);
+        while group < customers.len() && customer.group_cmp(customers, group) == Ordering::Equal {
+            let rows = customers.rows(group);
+            let (at, view) = (&batch.at[rows.clone()], batch.view.get(rows.clone()).unwrap_or_default());
+            let id_hash = batch.id_hash.get(rows.clone()).unwrap_or_default();
+            if self.marks {
+                let codes = &batch.code[rows];
+                touches.extend(at, view, id_hash, at.iter().zip(codes).map(|(&at, &code)| mark(at, code)));
+            } else {
+                let held = &mut self.held;
+                let number = *run.number.get_or_insert_with(|| held.push(Arc::clone(batch)));
+                touches.extend(at, view, id_hash, rows.map(|row| (number, row)));
             }
-            run.row += 1;
+            group += 1;
         }
-        false
+        run.group = group;
+        group < customers.len()
+    }
+
+    /// How many runs there are.
+    pub fn len(&self) -> usize {
+        self.runs.len()
     }
 
     /// Lets the batches go that neither the customer's touches nor the next rows are in.
     pub fn release(&mut self, touches: &mut Touches) {
-        if self.reading.marks() {
+        if self.marks {
             return;
         }
         let current = self.runs.iter_mut().filter_map(|run| run.number.as_mut());
         self.held.keep(current.chain(touches.numbers()));
     }
 
-    /// How the rows are read.
-    pub fn reading(&self) -> TouchReading {
-        self.reading
+    /// The instant of a touch that was taken, and its channel's number.
+    pub fn instant_and_code(&self, place: Place) -> (i64, usize) {
+        if self.marks {
+            return (place.0.cast_signed() as i64, place.1);
+        }
+        let batch = &self.held[place.0];
+        (batch.at[place.1], batch.code[place.1] as usize)
     }
 
     /// Bytes of memory held.

@@ -29,6 +29,7 @@ pub struct Touches {
     pub any_view: bool,
     /// Touches whose id came before, with their instants.
     pub duplicates: Vec<(i64, Place)>,
+    /// Empty where no id can be there twice.
     id_hash: Vec<u64>,
     sorted: Vec<u64>,
 }
@@ -44,13 +45,15 @@ impl Touches {
         self.id_hash.clear();
     }
 
-    /// Adds a touch that is not before the last one added.
-    pub fn push(&mut self, at: i64, is_view: bool, place: Place, id_hash: u64) {
-        self.at.push(at);
-        self.view.push(is_view);
-        self.place.push(place);
-        self.any_view |= is_view;
-        self.id_hash.push(id_hash);
+    /// Adds touches of ascending instants: `view` and `id_hash` may be empty where no touch is a view, and where no id
+    /// can be there twice.
+    pub fn extend(&mut self, at: &[i64], view: &[bool], id_hash: &[u64], place: impl Iterator<Item = Place>) {
+        self.at.extend_from_slice(at);
+        self.view.extend_from_slice(view);
+        self.view.resize(self.at.len(), false);
+        self.any_view |= view.contains(&true);
+        self.id_hash.extend_from_slice(id_hash);
+        self.place.extend(place);
     }
 
     /// Bytes of memory held.
@@ -86,7 +89,9 @@ impl Touches {
         self.at = order.iter().map(|&k| self.at[k as usize]).collect();
         self.view = order.iter().map(|&k| self.view[k as usize]).collect();
         self.place = order.iter().map(|&k| self.place[k as usize]).collect();
-        self.id_hash = order.iter().map(|&k| self.id_hash[k as usize]).collect();
+        if !self.id_hash.is_empty() {
+            self.id_hash = order.iter().map(|&k| self.id_hash[k as usize]).collect();
+        }
     }
 
     /// Leaves each id once, the earliest; the others go to `duplicates`. Called when all are pushed.
@@ -163,7 +168,7 @@ mod tests {
         let mut touches = Touches::default();
         for (k, (at, id, _)) in rows.iter().enumerate() {
             // The ids' lengths as hashes: some ids collide without being equal.
-            touches.push(*at, false, (0, k), id.len() as u64);
+            touches.extend(&[*at], &[], &[id.len() as u64], std::iter::once((0, k)));
         }
         touches.dedupe(&text);
         touches

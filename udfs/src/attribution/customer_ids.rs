@@ -1,0 +1,183 @@
+//! Customers of sorted rows: where each one's rows begin, and ids that compare as numbers.
+
+use std::cmp::Ordering;
+use std::ops::Range;
+
+use arrow::array::{Array, AsArray, DictionaryArray};
+use arrow::datatypes::Int32Type;
+
+use super::inputs::name_of;
+
+/// Bytes of an id that its code holds.
+const CODE_BYTES: usize = 15;
+/// The last byte of the code of a longer id.
+const LONGER: u8 = CODE_BYTES as u8 + 2;
+
+/// A number of the same order as the id, in the order of bytes; none comes first. Two longer ids that begin alike have
+/// the same.
+fn code(id: Option<&str>) -> u128 {
+    let Some(id) = id.map(str::as_bytes) else { return 0 };
+    let mut bytes = [0; 16];
+    let held = id.len().min(CODE_BYTES);
+    bytes[..held].copy_from_slice(&id[..held]);
+    // Of ids that are alike but for zero bytes at the end, the shorter comes first.
+    bytes[CODE_BYTES] = if id.len() > CODE_BYTES { LONGER } else { id.len() as u8 + 1 };
+    u128::from_be_bytes(bytes)
+}
+
+fn is_longer(code: u128) -> bool {
+    code as u8 == LONGER
+}
+
+/// The customers of a batch of sorted rows, one group of rows each.
+#[derive(Debug)]
+pub struct CustomerGroups {
+    ids: DictionaryArray<Int32Type>,
+    /// The first row of each group, and the number of rows.
+    starts: Vec<u32>,
+    codes: Vec<u128>,
+}
+
+impl CustomerGroups {
+    pub fn new(ids: DictionaryArray<Int32Type>) -> Self {
+        let keys = ids.keys();
+        let mut starts: Vec<u32> = Vec::with_capacity(ids.len() / 2 + 2);
+        if keys.null_count() == 0 {
+            let keys = keys.values();
+            starts.extend((!keys.is_empty()).then_some(0));
+            starts.extend((1..keys.len()).filter(|&row| keys[row] != keys[row - 1]).map(|row| row as u32));
+        } else {
+            starts.extend(
+                (0..keys.len())
+                    .filter(|&row| row == 0 || ids.key(row) != ids.key(row - 1))
+                    .map(|row| row as u32),
+            );
+        }
+        let values = ids.values().as_string::<i32>();
+        let id =
+            |row: u32| ids.key(row as usize).filter(|&key| values.is_valid(key)).map(|key| values.value(key));
+        let codes = starts.iter().map(|&row| code(id(row))).collect();
+        starts.push(ids.len() as u32);
+        Self { ids, starts, codes }
+    }
+
+    /// How many groups there are. A customer may have several, one after the other.
+    pub fn len(&self) -> usize {
+        self.codes.len()
+    }
+
+    pub fn rows(&self, group: usize) -> Range<usize> {
+        self.starts[group] as usize..self.starts[group + 1] as usize
+    }
+
+    pub fn id(&self, group: usize) -> Option<&str> {
+        name_of(&self.ids, self.starts[group] as usize)
+    }
+
+    /// How the customers of two groups compare.
+    pub fn cmp(&self, group: usize, other: &Self, other_group: usize) -> Ordering {
+        let (own, others) = (self.codes[group], other.codes[other_group]);
+        own.cmp(&others).then_with(|| {
+            if is_longer(own) { self.id(group).cmp(&other.id(other_group)) } else { Ordering::Equal }
+        })
+    }
+}
+
+/// A customer's id, or none, which comes before all others.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct CustomerKey {
+    id: Option<String>,
+    code: u128,
+}
+
+impl CustomerKey {
+    pub fn new(id: Option<&str>) -> Self {
+        let mut key = Self::default();
+        key.set(id);
+        key
+    }
+
+    /// Takes another id into the same room.
+    pub fn set(&mut self, id: Option<&str>) {
+        match (&mut self.id, id) {
+            (Some(held), Some(id)) => {
+                held.clear();
+                held.push_str(id);
+            }
+            (held, id) => *held = id.map(str::to_owned),
+        }
+        self.code = code(id);
+    }
+
+    pub fn id(&self) -> Option<&str> {
+        self.id.as_deref()
+    }
+
+    /// How the customer of a group compares with this one.
+    #[inline]
+    pub fn group_cmp(&self, groups: &CustomerGroups, group: usize) -> Ordering {
+        groups.codes[group].cmp(&self.code).then_with(|| {
+            if is_longer(self.code) { groups.id(group).cmp(&self.id()) } else { Ordering::Equal }
+        })
+    }
+
+    /// The first group from `start` on whose customer is not before this one.
+    ///
+    /// Looks ahead in steps that double, since it is often near.
+    pub fn first_group(&self, groups: &CustomerGroups, start: usize) -> usize {
+        let is_before = |group: usize| self.group_cmp(groups, group) == Ordering::Less;
+        let (mut from, mut step) = (start, 1);
+        while from < groups.len() && is_before(from) {
+            let next = from + step;
+            if next >= groups.len() || !is_before(next) {
+                // The group is after `from`, and at `next` at the latest.
+                let (mut low, mut high) = (from + 1, next.min(groups.len()));
+                while low < high {
+                    let middle = low.midpoint(high);
+                    if is_before(middle) {
+                        low = middle + 1;
+                    } else {
+                        high = middle;
+                    }
+                }
+                return low;
+            }
+            from = next;
+            step *= 2;
+        }
+        from
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        #[test]
+        fn ids_of_every_length_compare_as_bytes(
+            id in prop::option::of("[ab\u{0}ä]{0,4}(longer than a code)?[ab]{0,2}"),
+            ids in prop::collection::vec(prop::option::of("[ab\u{0}ä]{0,4}(longer than a code)?[ab]{0,2}"), 1..30),
+        ) {
+            let mut ids = ids;
+            ids.sort();
+            let key = CustomerKey::new(id.as_deref());
+            let groups = CustomerGroups::new(ids.iter().map(Option::as_deref).collect());
+            let mut rows = 0..0;
+            for group in 0..groups.len() {
+                prop_assert_eq!(groups.rows(group).start, rows.end);
+                rows = groups.rows(group);
+                prop_assert!(ids[rows.clone()].iter().all(|id| id.as_deref() == groups.id(group)));
+                prop_assert_eq!(key.group_cmp(&groups, group), groups.id(group).cmp(&id.as_deref()));
+                prop_assert_eq!(groups.cmp(group, &groups, 0), groups.id(group).cmp(&groups.id(0)));
+            }
+            prop_assert_eq!(rows.end, ids.len());
+            for start in 0..=groups.len() {
+                let first = (start..groups.len()).find(|group| groups.id(*group) >= id.as_deref());
+                prop_assert_eq!(key.first_group(&groups, start), first.unwrap_or(groups.len()));
+            }
+        }
+    }
+}
