@@ -98,9 +98,11 @@ pub async fn run(engine: Engine, args: LandArgs) -> Outcome {
             }
         }
     }
-    let spinner = progress::spinner("compacting".into());
-    engine.settle().await;
-    spinner.finish_and_clear();
+    if outcome.is_ok() && engine.is_compaction_due(&store, &args.table) {
+        eprintln!(
+            "much has been landed since the last compaction: `tributary nightly` makes reading it fast"
+        );
+    }
     engine.close().await?;
     outcome
 }

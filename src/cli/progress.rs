@@ -1,7 +1,6 @@
 //! Progress on a terminal; nothing anywhere else.
 
 use std::io::IsTerminal as _;
-use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -16,13 +15,6 @@ pub fn bytes(message: String, length: Option<u64>) -> ProgressBar {
 /// A bar over things that are counted.
 pub fn count(message: String, length: u64) -> ProgressBar {
     bar(message, Some(length), ROWS)
-}
-
-/// A sign of life for work of unknown length.
-pub fn spinner(message: String) -> ProgressBar {
-    let spinner = bar(message, None, "{spinner} {msg} {elapsed}");
-    spinner.enable_steady_tick(Duration::from_millis(100));
-    spinner
 }
 
 fn bar(message: String, length: Option<u64>, template: &str) -> ProgressBar {

@@ -11,7 +11,7 @@ use super::exit::{Failure, Outcome, report};
 use super::telemetry::{self, Verbosity};
 use super::{check, demo, functions, keys, land, nightly, query, serve, sql, tables};
 use crate::config::{self, Config};
-use crate::engine::Engine;
+use crate::engine::{Engine, EngineOptions};
 use crate::error::Error;
 
 /// Planning recurses with the query's depth; the usual 2 MiB are too few for a long chain of operators.
@@ -69,7 +69,11 @@ async fn dispatch(command: Command, config: Config) -> Outcome {
         Command::Check(args) => check::run(open(&config).await?, args).await,
         Command::Demo(args) => demo::run(open(&config).await?, &config, &args).await,
         Command::Keys(args) => keys::run(&config, args).await,
-        Command::Land(args) => land::run(open(&config).await?, args).await,
+        Command::Land(args) => {
+            // A landing ends when its rows are safe, and takes little memory; compaction may take more of both.
+            let options = EngineOptions { background_compaction: false, ..config.engine_options() };
+            land::run(Engine::open_with(&config.storage.data, options).await?, args).await
+        }
         Command::Nightly(args) => nightly::run(open(&config).await?, args).await,
         Command::Query(args) => query::run(open(&config).await?, args).await,
         Command::Serve(args) => serve::run(open(&config).await?, &config, args).await,

@@ -64,7 +64,9 @@ impl Engine {
                 row_count: intake.row_count,
             })
             .await?;
-        self.inner.upkeep.landed(store, table);
+        if self.inner.options.background_compaction {
+            self.inner.upkeep.landed(store, table);
+        }
         Ok(receipt(&spec, &name, committed, quarantined))
     }
 

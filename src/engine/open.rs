@@ -32,6 +32,8 @@ pub struct EngineOptions {
     pub query_timeout_ms: u64,
     /// The most rows that a named query's answer may have: it is held in memory.
     pub answer_rows: usize,
+    /// Whether tables that much was landed in are compacted without being asked.
+    pub background_compaction: bool,
 }
 
 impl Default for EngineOptions {
@@ -43,6 +45,7 @@ impl Default for EngineOptions {
             threads: std::thread::available_parallelism().map_or(2, usize::from),
             query_timeout_ms: 60_000,
             answer_rows: 5_000_000,
+            background_compaction: true,
         }
     }
 }
@@ -106,6 +109,11 @@ impl Engine {
     /// Compacts at once what is due for it; without this it happens in the background a little later.
     pub async fn settle(&self) {
         self.inner.upkeep.settle().await;
+    }
+
+    /// Whether so much was landed in a table since its compaction that reading it suffers.
+    pub fn is_compaction_due(&self, store: &str, table: &str) -> bool {
+        self.inner.lake.is_compaction_due(store, table)
     }
 
     /// Commits what is landing, and refuses what comes after.

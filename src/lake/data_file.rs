@@ -3,9 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{max, max_string, min, min_string};
-use arrow::datatypes::{DataType, Date32Type, Int64Type, TimeUnit, TimestampMicrosecondType};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_empty_array};
+use arrow::compute::{concat, max, max_string, min, min_string, take};
+use arrow::datatypes::{
+    DataType, Date32Type, Field, Int64Type, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use chrono::{DateTime, NaiveDate};
 use datafusion::common::ScalarValue;
 use deltalake_core::kernel::LogicalFileView;
@@ -99,19 +101,84 @@ impl DataFile {
 
 /// The statistics of a file's rows, in the form of the Delta protocol.
 pub fn statistics_json(rows: &RecordBatch) -> String {
-    let (mut mins, mut maxs, mut nulls) = (Map::new(), Map::new(), Map::new());
-    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
-        nulls.insert(field.name().clone(), json!(column.null_count()));
-        if [EXTRAS_COLUMN, BATCH_ID_COLUMN].contains(&field.name().as_str()) {
-            continue;
-        }
-        if let Some((least, greatest)) = extremes(column) {
-            mins.insert(field.name().clone(), least);
-            maxs.insert(field.name().clone(), greatest);
+    let mut statistics = RunningStatistics::new(&rows.schema());
+    statistics.add(rows);
+    statistics.json()
+}
+
+/// Statistics of rows that come batch by batch.
+#[derive(Debug)]
+pub struct RunningStatistics {
+    schema: SchemaRef,
+    row_count: usize,
+    null_counts: Vec<usize>,
+    /// Of each column the least and the greatest value so far, or nothing.
+    extremes: Vec<ArrayRef>,
+}
+
+impl RunningStatistics {
+    pub fn new(schema: &SchemaRef) -> Self {
+        let empty = |field: &Arc<Field>| new_empty_array(field.data_type());
+        let extremes: Vec<ArrayRef> = schema.fields().iter().map(empty).collect();
+        Self { schema: schema.clone(), row_count: 0, null_counts: vec![0; extremes.len()], extremes }
+    }
+
+    pub fn add(&mut self, rows: &RecordBatch) {
+        self.row_count += rows.num_rows();
+        for ((column, nulls), kept) in
+            rows.columns().iter().zip(&mut self.null_counts).zip(&mut self.extremes)
+        {
+            *nulls += column.null_count();
+            // Columns of one schema always go together; where they did not, the statistics would only say less.
+            let both =
+                concat(&[kept, column]).and_then(|values| take(&values, &extreme_places(&values), None));
+            *kept = both.unwrap_or_else(|_| new_empty_array(column.data_type()));
         }
     }
-    json!({"numRecords": rows.num_rows(), "minValues": mins, "maxValues": maxs, "nullCount": nulls})
-        .to_string()
+
+    pub fn json(&self) -> String {
+        let (mut mins, mut maxs, mut nulls) = (Map::new(), Map::new(), Map::new());
+        let columns = self.schema.fields().iter().zip(&self.extremes).zip(&self.null_counts);
+        for ((field, kept), null_count) in columns {
+            nulls.insert(field.name().clone(), json!(null_count));
+            if [EXTRAS_COLUMN, BATCH_ID_COLUMN].contains(&field.name().as_str()) {
+                continue;
+            }
+            if let Some((least, greatest)) = extremes(kept) {
+                mins.insert(field.name().clone(), least);
+                maxs.insert(field.name().clone(), greatest);
+            }
+        }
+        json!({"numRecords": self.row_count, "minValues": mins, "maxValues": maxs, "nullCount": nulls})
+            .to_string()
+    }
+}
+
+/// Where the least and the greatest value of a column are; nowhere where it has none, or no statistics.
+fn extreme_places(values: &ArrayRef) -> UInt32Array {
+    match values.data_type() {
+        DataType::Utf8 => places(values.as_string::<i32>().iter()),
+        DataType::Int64 => places(values.as_primitive::<Int64Type>().iter()),
+        DataType::Date32 => places(values.as_primitive::<Date32Type>().iter()),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            places(values.as_primitive::<TimestampMicrosecondType>().iter())
+        }
+        _ => UInt32Array::from(Vec::<u32>::new()),
+    }
+}
+
+fn places<T: Ord + Copy>(values: impl Iterator<Item = Option<T>>) -> UInt32Array {
+    let mut least: Option<(T, u32)> = None;
+    let mut greatest: Option<(T, u32)> = None;
+    for (value, at) in values.zip(0..).filter_map(|(value, at)| Some((value?, at))) {
+        if least.is_none_or(|(known, _)| value < known) {
+            least = Some((value, at));
+        }
+        if greatest.is_none_or(|(known, _)| value > known) {
+            greatest = Some((value, at));
+        }
+    }
+    least.into_iter().chain(greatest).map(|(_, at)| at).collect::<Vec<_>>().into()
 }
 
 fn extremes(column: &ArrayRef) -> Option<(Value, Value)> {

@@ -17,8 +17,9 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
+use tokio::sync::mpsc;
 
-use super::data_file::{COMPACTED_PREFIX, statistics_json};
+use super::data_file::{COMPACTED_PREFIX, RunningStatistics, statistics_json};
 use super::table::LakeTable;
 use crate::error::{Error, Result};
 use crate::schema::{ColumnKind, STORE_COLUMN, TableSpec};
@@ -30,7 +31,10 @@ const ROWS_PER_ROW_GROUP: usize = 128 * 1024;
 /// A dictionary for every row of a row group, of ids of a hundred bytes.
 const LARGEST_DICTIONARY_BYTES: usize = 8 << 20;
 
-/// Rows of a compacted file: a few hundred megabytes in memory while it is written.
+/// Batches that wait to be encoded while the next is merged.
+const BATCHES_AHEAD: usize = 4;
+
+/// Rows of a compacted file: its encoded bytes are held until they are put.
 const ROWS_PER_COMPACTED_FILE: usize = 4 * 1024 * 1024;
 
 /// Writes the rows of one store as new data files. Nobody sees them before a commit adds them.
@@ -54,7 +58,7 @@ pub async fn write_files(
     Ok(adds)
 }
 
-/// Streams sorted rows of one partition into files of a fair size, for compaction.
+/// Streams sorted rows of one partition into files of a fair size, for compaction: what is in memory is encoded.
 pub async fn write_sorted(
     table: &LakeTable,
     store: &str,
@@ -62,34 +66,46 @@ pub async fn write_sorted(
     mut rows: SendableRecordBatchStream,
 ) -> Result<Vec<Add>> {
     let mut adds = Vec::new();
-    let mut pending = Vec::new();
-    let mut pending_rows = 0;
-    loop {
-        let batch = rows.next().await.transpose()?;
-        let is_last = batch.is_none();
-        if let Some(batch) = batch {
-            pending_rows += batch.num_rows();
-            pending.push(batch);
+    let mut next = rows.next().await.transpose()?;
+    while next.is_some() {
+        let (batches, incoming) = mpsc::channel(BATCHES_AHEAD);
+        let (spec, month) = (table.spec.clone(), month.clone());
+        let encoding = tokio::task::spawn_blocking(move || encode_sorted(&spec, month, incoming));
+        let mut file_rows = 0;
+        while let Some(batch) = next.take() {
+            file_rows += batch.num_rows();
+            if batches.send(batch).await.is_err() {
+                // The encoder has failed, and says why below.
+                break;
+            }
+            next = rows.next().await.transpose()?;
+            if file_rows >= ROWS_PER_COMPACTED_FILE {
+                break;
+            }
         }
-        if pending_rows > 0 && (is_last || pending_rows >= ROWS_PER_COMPACTED_FILE) {
-            let (spec, month) = (table.spec.clone(), month.clone());
-            let batches = std::mem::take(&mut pending);
-            pending_rows = 0;
-            let file = tokio::task::spawn_blocking(move || encode_sorted(&spec, month, &batches))
-                .await
-                .map_err(|error| Error::internal("writing data files").with_source(error))??;
-            adds.push(put_file(table, store, file, COMPACTED_PREFIX, false).await?);
-        }
-        if is_last {
-            return Ok(adds);
-        }
+        drop(batches);
+        let file =
+            encoding.await.map_err(|error| Error::internal("writing data files").with_source(error))??;
+        adds.push(put_file(table, store, file, COMPACTED_PREFIX, false).await?);
     }
+    Ok(adds)
 }
 
-fn encode_sorted(spec: &TableSpec, month: Option<String>, batches: &[RecordBatch]) -> Result<EncodedFile> {
-    let rows = concat_batches(&spec.file_schema(), batches)
-        .map_err(|error| Error::internal(format!("merging rows of {}", spec.name)).with_source(error))?;
-    Ok(EncodedFile { month, statistics: statistics_json(&rows), bytes: encode_parquet(spec, &rows)? })
+fn encode_sorted(
+    spec: &TableSpec,
+    month: Option<String>,
+    mut incoming: mpsc::Receiver<RecordBatch>,
+) -> Result<EncodedFile> {
+    let failed = |error| Error::internal(format!("encoding rows of {}", spec.name)).with_source(error);
+    let schema = spec.file_schema();
+    let mut statistics = RunningStatistics::new(&schema);
+    let mut writer =
+        ArrowWriter::try_new(Vec::new(), schema, Some(writer_properties(spec)?)).map_err(failed)?;
+    while let Some(rows) = incoming.blocking_recv() {
+        statistics.add(&rows);
+        writer.write(&rows).map_err(failed)?;
+    }
+    Ok(EncodedFile { month, statistics: statistics.json(), bytes: writer.into_inner().map_err(failed)? })
 }
 
 async fn put_file(
