@@ -168,29 +168,37 @@ proptest! {
     }
 
     #[test]
-    fn totals_are_the_sums_of_the_rows(history in history(), arrival in arrival()) {
-        let [rows, totals] = block_on(async {
+    fn totals_are_the_sums_of_the_rows(
+        history in history(), arrival in arrival(), first in 0..90_i64, days in 1..60_i64,
+    ) {
+        let day = |days: i64| at(days * 86_400)[..10].to_owned();
+        let (start, end) = (day(first), day(first + days));
+        let [rows, totals, rows_of_range, totals_of_range] = block_on(async {
             let engine = landed(&history, &arrival).await;
+            let range = format!("where date >= date '{start}' and date < date '{end}'");
             [
-                crate::support::sql(&engine, "s", SUMS_OF_ROWS).await,
-                crate::support::sql(&engine, "s", TOTALS).await,
+                crate::support::sql(&engine, "s", &SUMS_OF_ROWS.replace("RANGE", "")).await,
+                crate::support::sql(&engine, "s", &TOTALS.replace("RANGE", "")).await,
+                crate::support::sql(&engine, "s", &SUMS_OF_ROWS.replace("RANGE", &range)).await,
+                crate::support::sql(&engine, "s", &TOTALS.replace("RANGE", &format!(", '{start}', '{end}'"))).await,
             ]
         });
-        prop_assert!(!history.orders.is_empty());
         prop_assert_eq!(rows, totals);
+        prop_assert_eq!(rows_of_range, totals_of_range);
     }
 }
 
 const SUMS_OF_ROWS: &str = "
     select
-        local_day(booked_at, 'UTC') as date, channel, currency, min(touched_at) as first_touched_at,
+        date, channel, currency, min(touched_at) as first_touched_at,
         count(*) as row_count, count(profit) as profit_row_count,
         sum(first_touch_credit) as first_touch, sum(last_touch_credit) as last_touch, sum(linear_credit) as linear,
         sum(time_decay_credit) as time_decay, sum(position_based_credit) as position_based,
         cast(coalesce(sum(time_decay_profit), 0) as decimal(38, 4)) as time_decay_profit,
         sum(case when entry_kind = 'order' then cast(time_decay_weight as decimal(20, 15)) else 0 end) as conversions
-    from journeys(20, 7)
-    group by local_day(booked_at, 'UTC'), channel, currency
+    from (select *, local_day(booked_at, 'UTC') as date from journeys(20, 7))
+    RANGE
+    group by date, channel, currency
     order by date, channel, currency";
 
 const TOTALS: &str = "
@@ -206,7 +214,7 @@ const TOTALS: &str = "
             sum(last_touch_credit) as last_touch_credit, sum(linear_credit) as linear_credit,
             sum(time_decay_credit) as time_decay_credit, sum(position_based_credit) as position_based_credit,
             sum(time_decay_profit) as time_decay_profit, sum(time_decay_conversions) as time_decay_conversions
-        from journey_totals(20, 7)
+        from journey_totals(20, 7RANGE)
         group by date, channel, currency
     )
     order by date, channel, currency";

@@ -1,6 +1,7 @@
 //! Batches of the three inputs, with the columns that attribution needs, typed.
 
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, StringViewArray, new_null_array};
@@ -362,5 +363,51 @@ impl RefundRows {
             amount: money(batch, "amount")?.into_iter().map(Option::unwrap_or_default).collect(),
             currency: names(batch, "currency")?,
         })
+    }
+}
+
+/// Which orders were refunded, and when.
+#[derive(Debug)]
+pub struct RefundedOrders {
+    order_id: StringViewArray,
+    refunded_at: Vec<i64>,
+}
+
+impl RefundedOrders {
+    pub fn try_new(batch: &RecordBatch) -> Result<Self> {
+        Ok(Self {
+            order_id: without_nulls(batch, "order_id", &DataType::Utf8View)?.as_string_view().clone(),
+            refunded_at: instants(batch, "refunded_at")?,
+        })
+    }
+
+    /// The orders of the refunds from one instant up to before another.
+    pub fn between(&self, from: i64, to: i64) -> impl Iterator<Item = &str> {
+        let is_in = move |at: &i64| (from..to).contains(at);
+        (0..self.refunded_at.len())
+            .filter(move |&row| is_in(&self.refunded_at[row]))
+            .map(|row| self.order_id.value(row))
+    }
+}
+
+/// When orders were made.
+#[derive(Debug)]
+pub struct OrderInstants {
+    id: StringViewArray,
+    ordered_at: Vec<i64>,
+}
+
+impl OrderInstants {
+    pub fn try_new(batch: &RecordBatch) -> Result<Self> {
+        Ok(Self {
+            id: without_nulls(batch, "order_id", &DataType::Utf8View)?.as_string_view().clone(),
+            ordered_at: instants(batch, "ordered_at")?,
+        })
+    }
+
+    /// The earliest instant of some orders.
+    pub fn earliest(&self, ids: &HashSet<String>) -> Option<i64> {
+        let known = |row: &usize| ids.contains(self.id.value(*row));
+        (0..self.ordered_at.len()).filter(known).map(|row| self.ordered_at[row]).min()
     }
 }

@@ -1,5 +1,6 @@
 //! `journeys(lookback_days, half_life_days, include_refused)`: the table function.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, SchemaRef};
@@ -8,13 +9,14 @@ use datafusion::catalog::{Session, TableFunctionArgs, TableFunctionImpl, TablePr
 use datafusion::common::utils::project_schema;
 use datafusion::common::{Result, ScalarValue, plan_err};
 use datafusion::logical_expr::{Documentation, Expr, TableType};
-use datafusion::physical_plan::ExecutionPlan;
+use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion_macros::user_doc;
 
 use super::customer::{DAY_US, Rules};
+use super::inputs::{OrderInstants, RefundedOrders};
 use super::journeys_exec::{Cut, Input, JourneysExec, Sink, Task};
 use super::output::journeys_schema;
-use super::runs::{JourneyInput, SortedRuns};
+use super::runs::{JourneyInput, SortedRuns, SortedTable};
 
 /// The longest lookback or half-life, in days: a hundred years and some.
 const MAX_DAYS: f64 = 40_000.0;
@@ -204,7 +206,13 @@ pub async fn plan(
     let mut bounds = Vec::new();
     let (touches, orders) = match (&tables.touchpoints, &tables.orders) {
         (JourneyInput::Sorted(touchpoints), JourneyInput::Sorted(orders)) => {
-            let (touches, orders) = (touchpoints.runs(None).await?, orders.runs(None).await?);
+            let order_span = match &sink {
+                Sink::Totals(range) => ordered_between(tables, orders, state, range.booked_us()).await?,
+                Sink::Rows => None,
+            };
+            let lookback_us = rules.lookback_us.max(rules.view_lookback_us);
+            let touch_span = order_span.map(|(from, to)| (from.saturating_sub(lookback_us), to));
+            let (touches, orders) = (touchpoints.runs(touch_span).await?, orders.runs(order_span).await?);
             if touches.overlap() && !touch_columns.contains(&"touch_id") {
                 // Touches of one instant are in the order of their ids.
                 touch_columns.push("touch_id");
@@ -228,6 +236,32 @@ pub async fn plan(
     let refunds = whole_table(&*tables.refunds, state, &refund_columns).await?;
     let task = Task { store: tables.store.clone(), rules, schema, sink, bounds };
     Ok(Arc::new(JourneysExec::try_new(Arc::new(task), [touches, orders, refunds])?))
+}
+
+/// The instants of the orders that have an entry booked between two instants: an order may be older than its refund.
+async fn ordered_between(
+    tables: &JourneyTables,
+    orders: &Arc<dyn SortedTable>,
+    state: &dyn Session,
+    booked: Option<(i64, i64)>,
+) -> Result<Option<(i64, i64)>> {
+    let Some((from, to)) = booked else { return Ok(None) };
+    let refunds = whole_table(&*tables.refunds, state, &["order_id", "refunded_at"]).await?;
+    let mut refunded: HashSet<String> = HashSet::new();
+    for batch in collect(refunds.plan, state.task_ctx()).await? {
+        let refunds = RefundedOrders::try_new(&batch)?;
+        refunded.extend(refunds.between(from, to).map(str::to_owned));
+    }
+    if refunded.is_empty() {
+        return Ok(Some((from, to)));
+    }
+    let before = orders.runs(Some((i64::MIN, from))).await?;
+    let mut earliest = from;
+    for batch in collect(before.scan(&["order_id", "ordered_at"], &[])?, state.task_ctx()).await? {
+        let orders = OrderInstants::try_new(&batch)?;
+        earliest = earliest.min(orders.earliest(&refunded).unwrap_or(from));
+    }
+    Ok(Some((earliest, to)))
 }
 
 fn of_runs(runs: &dyn SortedRuns, columns: &[&str], bounds: &[String]) -> Result<Input> {

@@ -23,6 +23,7 @@ pub const MONEY_SUM: DataType = DataType::Decimal128(38, 4);
 /// The type of added weights: their fifteenth digit is the last that a float has.
 pub const WEIGHT_SUM: DataType = DataType::Decimal128(38, 15);
 const WEIGHT_ONE: f64 = 1e15;
+const DAY_US: i64 = 86_400_000_000;
 
 /// Returns the columns of `journey_totals`.
 pub fn totals_schema() -> SchemaRef {
@@ -60,6 +61,17 @@ pub struct TotalsRange {
     pub zone: Tz,
     /// Days since 1970: the first, and the one after the last.
     pub days: (i32, i32),
+}
+
+impl TotalsRange {
+    /// Instants between which all entries of the range were booked; none where it is without end on both sides.
+    pub fn booked_us(&self) -> Option<(i64, i64)> {
+        // A local day begins and ends less than a day away from the UTC day of its date.
+        let (start, end) = self.days;
+        let from = if start == i32::MIN { i64::MIN } else { (i64::from(start) - 1).saturating_mul(DAY_US) };
+        let to = if end == i32::MAX { i64::MAX } else { (i64::from(end) + 1).saturating_mul(DAY_US) };
+        ((from, to) != (i64::MIN, i64::MAX)).then_some((from, to))
+    }
 }
 
 /// The sums of one day, channel and currency.
