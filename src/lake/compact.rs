@@ -8,9 +8,10 @@ use futures::StreamExt;
 
 use super::data_file::{DataFile, files_of_store};
 use super::newest::{NewestVersions, read_file, version_columns};
+use super::operation::Operation;
 use super::provider::StoreTable;
 use super::replace::remove;
-use super::table::{Change, LakeTable, Operation};
+use super::table::{Change, LakeTable};
 use super::write::write_sorted;
 use crate::error::Result;
 

@@ -11,7 +11,8 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{mpsc, oneshot};
 
 use super::data_file::LANDED_PREFIX;
-use super::table::{Change, LakeTable, Operation, unpack_receipt};
+use super::operation::{Operation, unpack_receipt};
+use super::table::{Change, LakeTable};
 use super::write::write_files;
 use crate::error::{Error, Result};
 

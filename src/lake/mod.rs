@@ -7,6 +7,7 @@ mod durable_local;
 mod key_versions;
 mod landing;
 mod newest;
+mod operation;
 mod provider;
 mod replace;
 mod runs;

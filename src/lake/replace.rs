@@ -8,7 +8,8 @@ use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 
 use super::data_file::{DataFile, files_of_store};
-use super::table::{Change, LakeTable, Operation};
+use super::operation::Operation;
+use super::table::{Change, LakeTable};
 use super::write::{partition_values, write_sorted};
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;

@@ -6,7 +6,7 @@ use std::ops::Range;
 use arrow::array::{Array, AsArray, DictionaryArray};
 use arrow::datatypes::Int32Type;
 
-use super::inputs::name_of;
+use super::columns::name_of;
 
 /// Bytes of an id that its code holds.
 const CODE_BYTES: usize = 15;

@@ -1,148 +1,25 @@
-//! Batches of the three inputs, with the columns that attribution needs, typed.
+//! Batches of the three inputs, with the columns that attribution needs.
 
 use std::cmp::Ordering;
 use std::collections::HashSet;
-use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringArray, StringViewArray, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, DictionaryArray, StringViewArray, new_null_array};
 use arrow::buffer::ScalarBuffer;
-use arrow::compute::cast;
-use arrow::datatypes::{DataType, Decimal128Type, Int32Type, TimeUnit, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int32Type, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use datafusion::common::hash_utils::{RandomState, create_hashes};
-use datafusion::common::{DataFusionError, HashMap, Result, exec_err};
+use datafusion::common::{Result, exec_err};
 
+use super::columns::{
+    ChannelCodes, UNATTRIBUTED, channel_names, column, ids, instant_type, instants, money, name_of,
+    name_type, names, of_names, optional_names, without_nulls,
+};
 use super::currency::minor_unit;
 use super::customer::Order;
 use super::customer_ids::CustomerGroups;
 use super::held::Held;
 use super::rows::{CREDITED, Reason, Reasons};
 use super::touches::{Place, TouchText};
-
-/// The type of money: ten-thousandths.
-pub const MONEY: DataType = DataType::Decimal128(18, 4);
-/// What is shown for an empty channel.
-const UNKNOWN_CHANNEL: &str = "(unknown)";
-/// What is shown where no touch counts.
-pub const UNATTRIBUTED: &str = "(unattributed)";
-
-/// The type of an instant.
-pub fn instant_type() -> DataType {
-    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
-}
-
-/// Returns a batch's column as a type, or nothing where the batch does not have it.
-fn column(batch: &RecordBatch, name: &str, as_type: &DataType) -> Result<Option<ArrayRef>> {
-    let Some(array) = batch.column_by_name(name) else { return Ok(None) };
-    Ok(Some(if array.data_type() == as_type { Arc::clone(array) } else { cast(array, as_type)? }))
-}
-
-fn required(batch: &RecordBatch, name: &str, as_type: &DataType) -> Result<ArrayRef> {
-    let Some(array) = column(batch, name, as_type)? else {
-        return exec_err!("journeys: a column {name} is missing in the input");
-    };
-    Ok(array)
-}
-
-fn without_nulls(batch: &RecordBatch, name: &str, as_type: &DataType) -> Result<ArrayRef> {
-    let array = required(batch, name, as_type)?;
-    if array.null_count() > 0 {
-        return exec_err!("journeys: {name} is null in some row, and must not be");
-    }
-    Ok(array)
-}
-
-fn instants(batch: &RecordBatch, name: &str) -> Result<Vec<i64>> {
-    let array = without_nulls(batch, name, &instant_type())?;
-    Ok(array.as_primitive::<TimestampMicrosecondType>().values().to_vec())
-}
-
-/// Returns amounts in ten-thousandths; an amount that is not known is none.
-fn money(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i64>>> {
-    let array = required(batch, name, &MONEY)?;
-    let amounts = array.as_primitive::<Decimal128Type>().iter();
-    amounts.map(|amount| amount.map(i64::try_from).transpose()).collect::<Result<_, _>>().map_err(|error| {
-        DataFusionError::Execution(format!("journeys: {name} has more than 18 digits in some row: {error}"))
-    })
-}
-
-/// The type of names of which there are few: channels, sources, campaigns.
-pub fn name_type() -> DataType {
-    DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8))
-}
-
-/// Returns a column of names, where the batch has it.
-fn optional_names(batch: &RecordBatch, name: &str) -> Result<Option<DictionaryArray<Int32Type>>> {
-    Ok(column(batch, name, &name_type())?.map(|array| array.as_dictionary().clone()))
-}
-
-/// Returns a column of names, all null where the batch does not have it.
-fn names(batch: &RecordBatch, name: &str) -> Result<DictionaryArray<Int32Type>> {
-    let null = || new_null_array(&name_type(), batch.num_rows()).as_dictionary().clone();
-    Ok(optional_names(batch, name)?.unwrap_or_else(null))
-}
-
-/// Returns the customers' ids: sorted, so that a dictionary has each about once.
-fn ids(batch: &RecordBatch) -> Result<DictionaryArray<Int32Type>> {
-    Ok(required(batch, "customer_id", &name_type())?.as_dictionary().clone())
-}
-
-/// The name of a row.
-pub fn name_of(names: &DictionaryArray<Int32Type>, row: usize) -> Option<&str> {
-    let values = names.values().as_string::<i32>();
-    names.key(row).filter(|&key| values.is_valid(key)).map(|key| values.value(key))
-}
-
-/// Shows an empty channel as (unknown), and trims the others.
-fn channel_names(channels: DictionaryArray<Int32Type>) -> DictionaryArray<Int32Type> {
-    let values = channels.values().as_string::<i32>();
-    let is_clean = |name: Option<&str>| name.is_some_and(|name| !name.is_empty() && name.trim() == name);
-    if channels.null_count() == 0 && values.iter().all(is_clean) {
-        return channels;
-    }
-    let clean = |name: Option<&str>| -> String {
-        let name = name.unwrap_or_default().trim();
-        if name.is_empty() { UNKNOWN_CHANNEL.into() } else { name.into() }
-    };
-    if channels.null_count() == 0 {
-        return channels.with_values(Arc::new(StringArray::from_iter_values(values.iter().map(clean))));
-    }
-    let rows: Vec<String> = (0..channels.len()).map(|row| clean(name_of(&channels, row))).collect();
-    rows.iter().map(String::as_str).collect()
-}
-
-/// Numbers of channels; 0 is no touch.
-#[derive(Debug)]
-pub struct ChannelCodes {
-    codes: HashMap<String, u32>,
-    pub names: Vec<String>,
-}
-
-impl Default for ChannelCodes {
-    fn default() -> Self {
-        let names = vec![UNATTRIBUTED.to_owned()];
-        Self { codes: names.iter().cloned().zip(0..).collect(), names }
-    }
-}
-
-impl ChannelCodes {
-    fn code(&mut self, name: &str) -> u32 {
-        if let Some(&code) = self.codes.get(name) {
-            return code;
-        }
-        let code = self.names.len() as u32;
-        self.names.push(name.to_owned());
-        self.codes.insert(name.to_owned(), code);
-        code
-    }
-
-    /// The number of each row's channel.
-    fn of_rows(&mut self, channels: &DictionaryArray<Int32Type>) -> Vec<u32> {
-        let values = channels.values().as_string::<i32>();
-        let codes: Vec<u32> = values.iter().map(|name| self.code(name.unwrap_or(UNKNOWN_CHANNEL))).collect();
-        channels.keys().values().iter().map(|&key| codes[key as usize]).collect()
-    }
-}
 
 /// Touches, sorted by customer, instant and id.
 #[derive(Debug)]
@@ -313,23 +190,6 @@ impl OrderBatch {
             refused: self.refused[row],
         }
     }
-}
-
-/// Computes something for every row, once for each name.
-fn of_names<T: Clone>(names: &DictionaryArray<Int32Type>, mut of: impl FnMut(Option<&str>) -> T) -> Vec<T> {
-    let values: Vec<T> = names.values().as_string::<i32>().iter().map(&mut of).collect();
-    let mut null = None;
-    let of_null = |null: &mut Option<T>, of: &mut dyn FnMut(Option<&str>) -> T| {
-        null.get_or_insert_with(|| of(None)).clone()
-    };
-    names
-        .keys()
-        .iter()
-        .map(|key| match key {
-            Some(key) => values[key as usize].clone(),
-            None => of_null(&mut null, &mut of),
-        })
-        .collect()
 }
 
 fn profits(amounts: &[i64], costs: &[Option<i64>]) -> Result<Vec<Option<i64>>> {

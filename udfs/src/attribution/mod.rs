@@ -7,6 +7,7 @@
 mod currency;
 mod weights;
 
+mod columns;
 mod customer;
 mod customer_ids;
 mod held;

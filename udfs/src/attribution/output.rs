@@ -12,8 +12,9 @@ use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{Result, internal_err};
 
+use super::columns::{MONEY, instant_type, name_type};
 use super::held::Held;
-use super::inputs::{MONEY, OrderBatch, RefundRows, TouchBatch, instant_type, name_type};
+use super::inputs::{OrderBatch, RefundRows, TouchBatch};
 use super::rows::{Entry, NO_TOUCH, Reasons, Rows, Wanted};
 use super::touches::Place;
 use super::weights::Model;

@@ -10,8 +10,9 @@ use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use chrono_tz::Tz;
 use datafusion::common::{HashMap, Result, internal_err};
 
+use super::columns::{ChannelCodes, instant_type, name_of};
 use super::held::Held;
-use super::inputs::{ChannelCodes, OrderBatch, RefundRows, instant_type, name_of};
+use super::inputs::{OrderBatch, RefundRows};
 use super::rows::{Entry, NO_TOUCH, Reason, Shares, Sink, Wanted};
 use super::touch_runs::TouchRuns;
 use super::touches::Place;

@@ -7,9 +7,10 @@ use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
+use super::columns::ChannelCodes;
 use super::customer_ids::CustomerKey;
 use super::held::Held;
-use super::inputs::{ChannelCodes, TouchBatch};
+use super::inputs::TouchBatch;
 use super::touches::{Place, Touches};
 
 /// How rows of touches are read.
