@@ -12,10 +12,6 @@ use tributary::{Engine, Params};
 
 mod support;
 
-/// The program's own.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const ROUNDS: usize = 5;
 
 /// Revenue by channel under all five models.
