@@ -106,6 +106,17 @@ impl Engine {
         Ok(Self { inner: Arc::new(Inner { lake, upkeep, sessions, registry, cache, bound, zones, options }) })
     }
 
+    /// Looks at every table, and compacts in the background what is due: what others have landed, or what was left when
+    /// the engine was closed.
+    pub async fn catch_up(&self) -> Result<()> {
+        for store in self.stores().await? {
+            for table in self.inner.lake.names() {
+                self.inner.upkeep.landed(&store, table);
+            }
+        }
+        Ok(())
+    }
+
     /// Compacts at once what is due for it; without this it happens in the background a little later.
     pub async fn settle(&self) {
         self.inner.upkeep.settle().await;

@@ -24,6 +24,12 @@ pub async fn serve(
         .map_err(|error| Error::unavailable("the address of the listener is not known").with_source(error))?;
     check_exposure(address, &options)?;
     let grace = options.limits.shutdown_grace;
+    let catching_up = engine.clone();
+    tokio::spawn(async move {
+        if let Err(error) = catching_up.catch_up().await {
+            tracing::warn!(error = ?error, "what is due for compaction is not known yet");
+        }
+    });
     let state = Arc::new(AppState::new(engine.clone(), options, address));
     let (stop, mut stopping) = watch::channel(false);
     let server = axum::serve(listener, http::router(state)).with_graceful_shutdown(async move {
