@@ -265,9 +265,9 @@ impl OrderInstants {
         })
     }
 
-    /// The earliest instant of some orders.
-    pub fn earliest(&self, ids: &HashSet<String>) -> Option<i64> {
-        let known = |row: &usize| ids.contains(self.id.value(*row));
-        (0..self.ordered_at.len()).filter(known).map(|row| self.ordered_at[row]).min()
+    /// The instants of some orders.
+    pub fn of(&self, ids: &HashSet<String>) -> impl Iterator<Item = i64> {
+        let is_known = move |row: &usize| ids.contains(self.id.value(*row));
+        (0..self.ordered_at.len()).filter(is_known).map(|row| self.ordered_at[row])
     }
 }

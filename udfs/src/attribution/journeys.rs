@@ -238,7 +238,8 @@ pub async fn plan(
     Ok(Arc::new(JourneysExec::try_new(Arc::new(task), [touches, orders, refunds])?))
 }
 
-/// The instants of the orders that have an entry booked between two instants: an order may be older than its refund.
+/// The instants of the orders that have an entry booked between two instants: an order may be older than its refund or,
+/// where clocks differ, younger.
 async fn ordered_between(
     tables: &JourneyTables,
     orders: &Arc<dyn SortedTable>,
@@ -255,13 +256,15 @@ async fn ordered_between(
     if refunded.is_empty() {
         return Ok(Some((from, to)));
     }
-    let before = orders.runs(Some((i64::MIN, from))).await?;
-    let mut earliest = from;
-    for batch in collect(before.scan(&["order_id", "ordered_at"], &[])?, state.task_ctx()).await? {
-        let orders = OrderInstants::try_new(&batch)?;
-        earliest = earliest.min(orders.earliest(&refunded).unwrap_or(from));
+    let (mut from, mut to) = (from, to);
+    let all = orders.runs(None).await?;
+    for batch in collect(all.scan(&["order_id", "ordered_at"], &[])?, state.task_ctx()).await? {
+        for ordered_at in OrderInstants::try_new(&batch)?.of(&refunded) {
+            from = from.min(ordered_at);
+            to = to.max(ordered_at.saturating_add(1));
+        }
     }
-    Ok(Some((earliest, to)))
+    Ok(Some((from, to)))
 }
 
 fn of_runs(runs: &dyn SortedRuns, columns: &[&str], bounds: &[String]) -> Result<Input> {
