@@ -1,7 +1,7 @@
 //! Tributary: an embedded analytical engine for marketing data.
 //!
-//! Rooms, in the order in which data flows through them. A room may use the rooms above it in this
-//! list, never those below; [`Engine`] alone wires them together.
+//! Rooms, in the order in which data flows through them. A room may use the rooms to its left, never those to its
+//! right; all may use [`schema`], which says what tables are. [`Engine`] alone wires them together.
 //!
 //! ```text
 //! land ──► lake ──► session (+ udfs) ──► query ──► cache ──► serve

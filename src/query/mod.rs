@@ -13,7 +13,6 @@ mod stack;
 mod value;
 
 #[cfg(test)]
-#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod sql_tests;

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use serde_json::{Value, json};
-use tributary::{Engine, LandRequest};
+use tributary::{Engine, EngineOptions, LandRequest};
 
 use crate::support::{land_rows, memory_engine, ndjson, query, scalar, sql};
 
@@ -146,4 +146,32 @@ async fn many_landings_are_compacted_without_being_asked() {
     engine.settle().await;
     assert_eq!(compacted_files(), 2);
     assert_eq!(scalar(&engine, "s", "select count(*) from orders").await, "50");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_of_many_pages_is_credited_alike_in_one_range_and_in_many() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async |threads| {
+        let options = EngineOptions { threads, ..EngineOptions::default() };
+        Engine::open_with(folder.path().to_str().unwrap(), options).await.unwrap()
+    };
+    let engine = open(1).await;
+    let touch = |n: usize| {
+        let channel = ["email", "direct", "seo"][n % 7 % 3];
+        json!({"touch_id": format!("t{n}"), "customer_id": format!("c{:05}", n % 20_000),
+               "touched_at": format!("2026-01-{:02}T{:02}:00:00Z", n / 20_000 + 1, n % 24),
+               "channel": channel})
+    };
+    land_rows(&engine, "s", "touchpoints", &(0..60_000).map(touch).collect::<Vec<_>>()).await;
+    let orders = (0..2_000)
+        .map(|n| order(&format!("o{n}"), &format!("c{:05}", n * 10), "2026-01-20T10:00:00Z", "10.00"));
+    land_rows(&engine, "s", "orders", &orders.collect::<Vec<_>>()).await;
+    engine.nightly(Some("s")).await.unwrap();
+    let one_range = query(&engine, "s", "attribution/by_channel", &[]).await;
+    let revenue = "select sum(linear_credit), count(*) from journeys(30, 7)";
+    assert_eq!(sql(&engine, "s", revenue).await[0]["count(*)"], "6000", "three touches an order");
+    engine.close().await.unwrap();
+    let many_ranges = open(8).await;
+    assert_eq!(query(&many_ranges, "s", "attribution/by_channel", &[]).await, one_range);
+    assert_eq!(sql(&many_ranges, "s", revenue).await[0]["count(*)"], "6000");
 }

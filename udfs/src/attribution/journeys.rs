@@ -113,7 +113,7 @@ pub fn rule_days(args: &[Expr]) -> Result<Rules> {
     let lookback_days = days(args.first(), "lookback_days", 30.0)?;
     let half_life_days = days(args.get(1), "half_life_days", 7.0)?;
     if half_life_days <= 0.0 {
-        return plan_err!("journeys: half_life_days must be more than 0");
+        return plan_err!("half_life_days must be more than 0");
     }
     Ok(Rules {
         lookback_us: (lookback_days * DAY_US).round() as i64,
@@ -133,7 +133,7 @@ fn days(arg: Option<&Expr>, name: &str, default: f64) -> Result<f64> {
     match value {
         Some(ScalarValue::Float64(Some(days))) if (0.0..=MAX_DAYS).contains(&days) => Ok(days),
         _ => {
-            plan_err!("journeys: {name} must be a number of days from 0 to {MAX_DAYS}, written as a constant")
+            plan_err!("{name} must be a number of days from 0 to {MAX_DAYS}, written as a constant")
         }
     }
 }
