@@ -16,15 +16,29 @@ const ROUNDS: usize = 5;
 
 /// Revenue by channel under all five models.
 const FIVE_MODELS: &str = "
-    select
-        channel,
-        sum(first_touch_credit) as first_touch,
-        sum(last_touch_credit) as last_touch,
-        sum(linear_credit) as linear,
-        sum(time_decay_credit) as time_decay,
-        sum(position_based_credit) as position_based
-    from journey_totals(30, 7)
-    group by channel";
+    select channel, model, sum(credit) as credit
+    from journey_totals(30, 7, models => 'first_touch,last_touch,linear,time_decay,position_based')
+    group by channel, model";
+
+/// The same under every model there is.
+const ALL_MODELS: &str =
+    "select channel, model, sum(credit) as credit from journey_totals(30, 7) group by channel, model";
+
+/// Journeys by their path.
+const PATHS: &str = "
+    select path, sum(conversions) as conversions, sum(revenue) as revenue
+    from journey_paths(30, 7)
+    group by path
+    order by conversions desc, path
+    limit 100";
+
+/// The same with the journeys that led to no order.
+const ALL_PATHS: &str = "
+    select path, sum(conversions) as conversions, sum(non_conversions) as non_conversions
+    from journey_paths(30, 7)
+    group by path
+    order by conversions desc, path
+    limit 100";
 
 /// The same from rows, one for every order and touch.
 const FIVE_MODELS_BY_ROWS: &str = "
@@ -40,15 +54,9 @@ const FIVE_MODELS_BY_ROWS: &str = "
 
 /// The last thirty days of the year.
 const LAST_DAYS: &str = "
-    select
-        channel,
-        sum(first_touch_credit) as first_touch,
-        sum(last_touch_credit) as last_touch,
-        sum(linear_credit) as linear,
-        sum(time_decay_credit) as time_decay,
-        sum(position_based_credit) as position_based
-    from journey_totals(30, 7, '2025-12-02', '2026-01-01')
-    group by channel";
+    select channel, model, sum(credit) as credit
+    from journey_totals(30, 7, '2025-12-02', '2026-01-01', models => 'first_touch,last_touch,linear,time_decay,position_based')
+    group by channel, model";
 
 /// Plain SQL over more than this takes minutes and more memory than there is.
 const MOST_BY_PLAIN_SQL: usize = 50_000_000;
@@ -105,47 +113,41 @@ fn main() {
 
 async fn measure(touchpoints: usize) {
     let engine = support::engine(touchpoints).await;
-    let [mut pass, mut by_rows, mut last_days, mut scan, mut plain] = [const { Vec::new() }; 5];
-    let mut rows = 0;
-    for _ in 0..ROUNDS {
-        scan.push(timed(&engine, &BARE_SCAN).await.0);
-        pass.push(timed(&engine, &[FIVE_MODELS]).await.0);
-        by_rows.push(timed(&engine, &[FIVE_MODELS_BY_ROWS]).await.0);
-        last_days.push(timed(&engine, &[LAST_DAYS]).await.0);
-        if touchpoints <= MOST_BY_PLAIN_SQL {
-            plain.push(timed(&engine, &[PLAIN_SQL]).await.0);
-        }
-        rows = count(&engine, "select touch_id from touchpoints").await;
+    let mut questions: Vec<(&str, &[&str])> = vec![
+        ("bare scan", &BARE_SCAN),
+        ("five models", &[FIVE_MODELS]),
+        ("twelve models", &[ALL_MODELS]),
+        ("last 30 days", &[LAST_DAYS]),
+        ("from rows", &[FIVE_MODELS_BY_ROWS]),
+        ("paths", &[PATHS]),
+        ("all paths", &[ALL_PATHS]),
+    ];
+    if touchpoints <= MOST_BY_PLAIN_SQL {
+        questions.push(("plain SQL", &[PLAIN_SQL]));
     }
-    let [pass, by_rows, last_days, scan] = [pass, by_rows, last_days, scan].map(median);
-    let per_second = |seconds: f64| rows as f64 / seconds / 1e6;
+    let mut seconds = vec![Vec::new(); questions.len()];
+    for _ in 0..ROUNDS {
+        for (at, (_, queries)) in questions.iter().enumerate() {
+            seconds[at].push(timed(&engine, queries).await);
+        }
+    }
+    let rows = count(&engine, "select touch_id from touchpoints").await;
+    let scan = median(seconds[0].clone());
     println!("touchpoints {rows}");
-    println!("  five models  {pass:8.3} s  {:6.1} M rows/s", per_second(pass));
-    println!("  last 30 days {last_days:8.3} s  of the whole year's {:.2}", last_days / pass);
-    println!("  from rows    {by_rows:8.3} s  {:6.1} M rows/s", per_second(by_rows));
-    println!(
-        "  bare scan    {scan:8.3} s  {:6.1} M rows/s  five models / scan  {:.2}",
-        per_second(scan),
-        pass / scan
-    );
-    if !plain.is_empty() {
-        let plain = median(plain);
-        println!(
-            "  plain SQL    {plain:8.3} s  {:6.1} M rows/s  plain SQL / five models  {:.2}",
-            per_second(plain),
-            plain / pass
-        );
+    for ((name, _), seconds) in questions.iter().zip(seconds) {
+        let median = median(seconds);
+        let per_second = rows as f64 / median / 1e6;
+        println!("  {name:14} {median:8.3} s  {per_second:6.1} M rows/s  {:6.2} x scan", median / scan);
     }
 }
 
-/// Seconds that the queries take one after the other, and the rows they return.
-async fn timed(engine: &Engine, queries: &[&str]) -> (f64, usize) {
+/// Seconds that the queries take one after the other.
+async fn timed(engine: &Engine, queries: &[&str]) -> f64 {
     let start = Instant::now();
-    let mut rows = 0;
     for text in queries {
-        rows += count(engine, text).await;
+        count(engine, text).await;
     }
-    (start.elapsed().as_secs_f64(), rows)
+    start.elapsed().as_secs_f64()
 }
 
 async fn count(engine: &Engine, text: &str) -> usize {

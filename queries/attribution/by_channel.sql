@@ -1,6 +1,7 @@
 /*
 summary = "What each channel earned and cost: credited revenue, profit and conversions beside its spend."
 grain = "one row per model, channel and currency"
+rules = true
 checks = [
     "select model, lower(channel), currency from answer group by model, lower(channel), currency having count(*) > 1",
 ]
@@ -15,18 +16,8 @@ doc = "Day after the last, in the store's time zone; to the end where it is not 
 
 [params.model]
 type = "text"
-values = ["first_touch", "last_touch", "linear", "time_decay", "position_based"]
-doc = "One model; all five where it is not given."
-
-[params.lookback_days]
-type = "int"
-default = 30
-doc = "Days before an order in which a click counts."
-
-[params.half_life_days]
-type = "float"
-default = 7
-doc = "Days after which a touch weighs half under time decay."
+default = "first_touch,last_touch,linear,time_decay,position_based"
+doc = "Models, separated by commas."
 */
 
 -- Cost is what `metrics` says that the channel spent in the range. The cost on a touch is the same money
@@ -38,19 +29,16 @@ store as (
     from stores
 ),
 
+totals as (
+    select *
+    from journey_totals(start => $start, "end" => $end, models => $model)
+),
+
 models as (
-    select
-        column1 as model,
-        column2 as model_order
-    from (
-        values
-            ('first_touch', 1),
-            ('last_touch', 2),
-            ('linear', 3),
-            ('time_decay', 4),
-            ('position_based', 5)
-    )
-    where $model is null or column1 = $model
+    select distinct
+        model,
+        model_order
+    from totals
 ),
 
 costs as (
@@ -69,59 +57,17 @@ costs as (
 ),
 
 -- A channel is shown as it was first written.
-channel_credits as (
+model_credits as (
     select
+        model,
         lower(channel) as channel_key,
         first_value(channel order by first_touched_at, channel) as channel,
         coalesce(currency, '') as currency,
-        sum(first_touch_credit) as first_touch_credit,
-        case when sum(profit_row_count) = sum(row_count) then sum(first_touch_profit) end as first_touch_profit,
-        sum(first_touch_conversions) as first_touch_conversions,
-        sum(last_touch_credit) as last_touch_credit,
-        case when sum(profit_row_count) = sum(row_count) then sum(last_touch_profit) end as last_touch_profit,
-        sum(last_touch_conversions) as last_touch_conversions,
-        sum(linear_credit) as linear_credit,
-        case when sum(profit_row_count) = sum(row_count) then sum(linear_profit) end as linear_profit,
-        sum(linear_conversions) as linear_conversions,
-        sum(time_decay_credit) as time_decay_credit,
-        case when sum(profit_row_count) = sum(row_count) then sum(time_decay_profit) end as time_decay_profit,
-        sum(time_decay_conversions) as time_decay_conversions,
-        sum(position_based_credit) as position_based_credit,
-        case when sum(profit_row_count) = sum(row_count) then sum(position_based_profit) end as position_based_profit,
-        sum(position_based_conversions) as position_based_conversions
-    from journey_totals($lookback_days, $half_life_days, $start, $end)
-    group by lower(channel), coalesce(currency, '')
-),
-
-model_credits as (
-    select
-        channel_credits.channel_key,
-        channel_credits.channel,
-        channel_credits.currency,
-        models.model,
-        case models.model
-            when 'first_touch' then first_touch_credit
-            when 'last_touch' then last_touch_credit
-            when 'linear' then linear_credit
-            when 'time_decay' then time_decay_credit
-            when 'position_based' then position_based_credit
-        end as credited_revenue,
-        case models.model
-            when 'first_touch' then first_touch_profit
-            when 'last_touch' then last_touch_profit
-            when 'linear' then linear_profit
-            when 'time_decay' then time_decay_profit
-            when 'position_based' then position_based_profit
-        end as credited_profit,
-        case models.model
-            when 'first_touch' then first_touch_conversions
-            when 'last_touch' then last_touch_conversions
-            when 'linear' then linear_conversions
-            when 'time_decay' then time_decay_conversions
-            when 'position_based' then position_based_conversions
-        end as conversions
-    from channel_credits
-    cross join models
+        sum(credit) as credited_revenue,
+        case when sum(profit_row_count) = sum(row_count) then sum(profit) end as credited_profit,
+        sum(conversions) as conversions
+    from totals
+    group by model, lower(channel), coalesce(currency, '')
 ),
 
 channel_costs as (

@@ -1,33 +1,15 @@
 /*
 summary = "Proof that the credits of every model add up to the orders and refunds themselves."
 grain = "one row per model and currency"
+rules = true
 checks = ["select * from answer where difference <> 0"]
 
-[params.lookback_days]
-type = "int"
-default = 30
-doc = "Days before an order in which a click counts."
-
-[params.half_life_days]
-type = "float"
-default = 7
-doc = "Days after which a touch weighs half under time decay."
+[params.model]
+type = "text"
+default = "first_touch,last_touch,linear,time_decay,position_based,last_non_direct,j_shaped,inverse_j,w_shaped,position_decay,custom"
+doc = "Models, separated by commas; participation gives each channel all, and adds up to more."
 */
 with
-models as (
-    select
-        column1 as model,
-        column2 as model_order
-    from (
-        values
-            ('first_touch', 1),
-            ('last_touch', 2),
-            ('linear', 3),
-            ('time_decay', 4),
-            ('position_based', 5)
-    )
-),
-
 completed_orders as (
     select
         order_id,
@@ -74,32 +56,21 @@ amounts as (
     group by coalesce(currency, '')
 ),
 
-sums as (
-    select
-        coalesce(currency, '') as currency,
-        sum(first_touch_credit) as first_touch_credit,
-        sum(last_touch_credit) as last_touch_credit,
-        sum(linear_credit) as linear_credit,
-        sum(time_decay_credit) as time_decay_credit,
-        sum(position_based_credit) as position_based_credit
-    from journey_totals($lookback_days, $half_life_days)
-    group by coalesce(currency, '')
-),
-
 model_sums as (
     select
-        models.model,
-        models.model_order,
-        sums.currency,
-        case models.model
-            when 'first_touch' then first_touch_credit
-            when 'last_touch' then last_touch_credit
-            when 'linear' then linear_credit
-            when 'time_decay' then time_decay_credit
-            when 'position_based' then position_based_credit
-        end as credited
-    from sums
-    cross join models
+        model,
+        model_order,
+        coalesce(currency, '') as currency,
+        sum(credit) as credited
+    from journey_totals(models => $model)
+    group by model, model_order, coalesce(currency, '')
+),
+
+models as (
+    select distinct
+        model,
+        model_order
+    from model_sums
 ),
 
 model_amounts as (

@@ -3,7 +3,7 @@
 use deltalake_core::kernel::{DataType, StructField};
 use deltalake_core::protocol::{DeltaOperation, SaveMode};
 
-use crate::schema::{ColumnKind, MONEY_PRECISION, MONEY_SCALE, TableSpec};
+use crate::schema::{ColumnKind, MONEY_PRECISION, MONEY_SCALE, RATE_PRECISION, RATE_SCALE, TableSpec};
 
 /// What kind of change a commit is; decides what conflicts with it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -73,6 +73,8 @@ fn delta_type(kind: ColumnKind) -> DataType {
         ColumnKind::Date => DataType::DATE,
         ColumnKind::Count => DataType::LONG,
         ColumnKind::Ratio => DataType::DOUBLE,
+        ColumnKind::Rate => DataType::decimal(RATE_PRECISION, RATE_SCALE.unsigned_abs())
+            .expect("24 digits with 12 after the point are a valid decimal type"),
         ColumnKind::Money => DataType::decimal(MONEY_PRECISION, MONEY_SCALE.unsigned_abs())
             .expect("18 digits with 4 after the point are a valid decimal type"),
     }

@@ -193,7 +193,7 @@ enum ColumnBuilder {
     Text(StringBuilder),
     Instant(TimestampMicrosecondBuilder),
     Date(Date32Builder),
-    Money(Decimal128Builder),
+    Decimal(Decimal128Builder),
     Count(Int64Builder),
 }
 
@@ -206,7 +206,7 @@ impl ColumnBuilder {
             }
             DataType::Date32 => Self::Date(Date32Builder::new()),
             DataType::Decimal128(..) => {
-                Self::Money(Decimal128Builder::new().with_data_type(data_type.clone()))
+                Self::Decimal(Decimal128Builder::new().with_data_type(data_type.clone()))
             }
             DataType::Int64 => Self::Count(Int64Builder::new()),
             _ => Self::Text(StringBuilder::new()),
@@ -218,13 +218,13 @@ impl ColumnBuilder {
             (Self::Text(builder), Cell::Text(value)) => builder.append_value(value),
             (Self::Instant(builder), Cell::Instant(value)) => builder.append_value(*value),
             (Self::Date(builder), Cell::Date(value)) => builder.append_value(*value),
-            (Self::Money(builder), Cell::Money(value)) => builder.append_value(*value),
+            (Self::Decimal(builder), Cell::Decimal(value)) => builder.append_value(*value),
             (Self::Count(builder), Cell::Count(value)) => builder.append_value(*value),
             // Only a null is left: a cell's kind is its column's.
             (Self::Text(builder), _) => builder.append_null(),
             (Self::Instant(builder), _) => builder.append_null(),
             (Self::Date(builder), _) => builder.append_null(),
-            (Self::Money(builder), _) => builder.append_null(),
+            (Self::Decimal(builder), _) => builder.append_null(),
             (Self::Count(builder), _) => builder.append_null(),
         }
     }
@@ -234,7 +234,7 @@ impl ColumnBuilder {
             Self::Text(builder) => Arc::new(builder.finish()),
             Self::Instant(builder) => Arc::new(builder.finish()),
             Self::Date(builder) => Arc::new(builder.finish()),
-            Self::Money(builder) => Arc::new(builder.finish()),
+            Self::Decimal(builder) => Arc::new(builder.finish()),
             Self::Count(builder) => Arc::new(builder.finish()),
         }
     }

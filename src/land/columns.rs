@@ -81,10 +81,10 @@ pub(super) fn refuse_type(kind: ColumnKind, data_type: &DataType, zone: Option<T
     }
     match kind {
         ColumnKind::Text => (!data_type.is_integer()).then_some("is not text: send strings or whole numbers"),
-        ColumnKind::Money if data_type.is_floating() => {
+        ColumnKind::Money | ColumnKind::Rate if data_type.is_floating() => {
             Some("holds floating point numbers, which are not exact: send decimals or strings")
         }
-        ColumnKind::Money => (!(data_type.is_integer() || data_type.is_decimal()))
+        ColumnKind::Money | ColumnKind::Rate => (!(data_type.is_integer() || data_type.is_decimal()))
             .then_some("is not a number: send decimals, whole numbers or strings"),
         ColumnKind::Count => (!(data_type.is_integer() || data_type.is_decimal()))
             .then_some("is not a whole number: send integers"),

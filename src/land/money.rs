@@ -1,15 +1,36 @@
-//! Decimal text to an exact `Decimal128(18, 4)`, without floats and without allocating.
+//! Decimal text to exact decimals, without floats and without allocating: money, and rates between currencies.
 
 use super::value::Reason;
 
-const INTEGER_DIGITS: i64 = 14;
-const FRACTION_DIGITS: i64 = 4;
-const NOT_A_NUMBER: &str = "is not a decimal number: send plain digits such as 1234.50";
-const TOO_BIG: &str = "has more than 14 digits before the point";
-const TOO_FINE: &str = "has more than 4 digits after the point";
+/// How many digits a decimal has, and what is said where a value has more.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Digits {
+    integer: i64,
+    fraction: i64,
+    too_big: &'static str,
+    too_fine: &'static str,
+}
 
-/// Parses decimal text, exponents too, to units of 1/10,000. Linear in the text's length.
-pub(super) fn parse_money(text: &str) -> Result<i128, Reason> {
+/// `Decimal128(18, 4)`.
+pub(super) const MONEY: Digits = Digits {
+    integer: 14,
+    fraction: 4,
+    too_big: "has more than 14 digits before the point",
+    too_fine: "has more than 4 digits after the point",
+};
+
+/// `Decimal128(24, 12)`.
+pub(super) const RATE: Digits = Digits {
+    integer: 12,
+    fraction: 12,
+    too_big: "has more than 12 digits before the point",
+    too_fine: "has more than 12 digits after the point",
+};
+
+const NOT_A_NUMBER: &str = "is not a decimal number: send plain digits such as 1234.50";
+
+/// Parses decimal text, exponents too, to units of the last digit. Linear in the text's length.
+pub(super) fn parse_decimal(text: &str, kind: Digits) -> Result<i128, Reason> {
     let (negative, unsigned) = match text.as_bytes() {
         [b'-', rest @ ..] => (true, rest),
         [b'+', rest @ ..] => (false, rest),
@@ -35,25 +56,25 @@ pub(super) fn parse_money(text: &str) -> Result<i128, Reason> {
     // Powers of ten of the first and the last significant digit: 0 is the last digit before the point.
     let highest = integer.len() as i64 - 1 - first as i64 + exponent;
     let lowest = integer.len() as i64 - 1 - last as i64 + exponent;
-    if highest >= INTEGER_DIGITS {
-        return Err(TOO_BIG.into());
+    if highest >= kind.integer {
+        return Err(kind.too_big.into());
     }
-    if lowest < -FRACTION_DIGITS {
-        return Err(TOO_FINE.into());
+    if lowest < -kind.fraction {
+        return Err(kind.too_fine.into());
     }
     let significant = digits()
         .skip(first)
         .take(last - first + 1)
         .fold(0_i128, |value, digit| value * 10 + i128::from(digit - b'0'));
-    let scaled = significant * 10_i128.pow((lowest + FRACTION_DIGITS) as u32);
+    let scaled = significant * 10_i128.pow((lowest + kind.fraction) as u32);
     Ok(if negative { -scaled } else { scaled })
 }
 
-/// Takes a decimal of any scale to units of 1/10,000, exactly or not at all.
-pub(super) fn rescale_money(value: i128, scale: i8) -> Result<i128, Reason> {
-    let scaled = rescale(value, i32::from(scale) - FRACTION_DIGITS as i32, TOO_BIG, TOO_FINE)?;
-    if scaled.unsigned_abs() >= 10_u128.pow((INTEGER_DIGITS + FRACTION_DIGITS) as u32) {
-        return Err(TOO_BIG.into());
+/// Takes a decimal of any scale to units of the last digit, exactly or not at all.
+pub(super) fn rescale_decimal(value: i128, scale: i8, kind: Digits) -> Result<i128, Reason> {
+    let scaled = rescale(value, i32::from(scale) - kind.fraction as i32, kind.too_big, kind.too_fine)?;
+    if scaled.unsigned_abs() >= 10_u128.pow((kind.integer + kind.fraction) as u32) {
+        return Err(kind.too_big.into());
     }
     Ok(scaled)
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use arrow::datatypes::TimeUnit;
 use chrono_tz::Tz;
 
-use super::money::{parse_money, rescale, rescale_money};
+use super::money::{Digits, MONEY, RATE, parse_decimal, rescale, rescale_decimal};
 use super::time::{EPOCH, date_in_range, date_of_millis, instant_of, parse_date, parse_instant};
 use crate::schema::{ColumnKind, ColumnSpec};
 
@@ -38,7 +38,7 @@ pub(super) enum Cell<'a> {
     Text(Cow<'a, str>),
     Instant(i64),
     Date(i32),
-    Money(i128),
+    Decimal(i128),
     Count(i64),
 }
 
@@ -77,11 +77,15 @@ pub(super) fn convert<'a>(
         ColumnKind::Text => text(column, raw).map(Cell::Text),
         ColumnKind::Instant => instant(raw, zone).map(Cell::Instant),
         ColumnKind::Date => date(raw).map(Cell::Date),
-        ColumnKind::Money => money(raw).map(Cell::Money),
+        ColumnKind::Money => decimal(raw, MONEY).map(Cell::Decimal),
+        ColumnKind::Rate => decimal(raw, RATE).map(Cell::Decimal),
         ColumnKind::Count => count(raw).map(Cell::Count),
         ColumnKind::Ratio => Err("is computed, not landed".into()),
     }
 }
+
+/// Columns that hold the code of a currency.
+const CURRENCY_COLUMNS: [&str; 3] = ["base", "currency", "quote"];
 
 fn text<'a>(column: &ColumnSpec, raw: Raw<'a>) -> Result<Cow<'a, str>, Reason> {
     let text = match raw {
@@ -97,7 +101,7 @@ fn text<'a>(column: &ColumnSpec, raw: Raw<'a>) -> Result<Cow<'a, str>, Reason> {
         };
     }
     let is_currency = |text: &str| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase());
-    if column.name == "currency" && !is_currency(&text) {
+    if CURRENCY_COLUMNS.contains(&column.name.as_str()) && !is_currency(&text) {
         return Err("is not a currency code: send three capital letters such as EUR".into());
     }
     Ok(text)
@@ -131,11 +135,11 @@ fn date(raw: Raw<'_>) -> Result<i32, Reason> {
     }
 }
 
-fn money(raw: Raw<'_>) -> Result<i128, Reason> {
+fn decimal(raw: Raw<'_>, kind: Digits) -> Result<i128, Reason> {
     match raw {
-        Raw::Text(text) => parse_money(text.trim()),
-        Raw::Number(digits) => parse_money(digits),
-        Raw::Decimal(value, scale) => rescale_money(value, scale),
+        Raw::Text(text) => parse_decimal(text.trim(), kind),
+        Raw::Number(digits) => parse_decimal(digits, kind),
+        Raw::Decimal(value, scale) => rescale_decimal(value, scale, kind),
         Raw::Other(what) => Err(format!("is {what}: send a decimal number").into()),
         _ => Err("is not a decimal number: send plain digits such as 1234.50".into()),
     }

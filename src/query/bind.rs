@@ -13,6 +13,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::answer::Params;
 use super::limits;
 use super::params::infer;
+use super::rules::pass_rules;
 use super::stack::on_deep_stack;
 use super::value::Values;
 use crate::error::{Error, Result};
@@ -27,9 +28,13 @@ pub struct BoundQuery {
     pub tables: BTreeSet<String>,
 }
 
-/// Binds a named query: one `select`, whose placeholders must all have a value.
-pub fn bind(text: &str, values: &Values) -> Result<BoundQuery> {
-    let statement = parse(text)?;
+/// Binds a named query: one `select`, whose placeholders must all have a value; the rules of attribution are among them
+/// where `rules`.
+pub fn bind(text: &str, values: &Values, rules: bool) -> Result<BoundQuery> {
+    let mut statement = parse(text)?;
+    if let Some(tree) = tree_mut(&mut statement).filter(|_| rules) {
+        pass_rules(tree);
+    }
     if !matches!(&statement, Statement::Statement(inner) if is_read_only_query(inner)) {
         return Err(Error::invalid("a query is one select"));
     }
@@ -70,8 +75,11 @@ pub fn bind_ad_hoc(text: &str, params: &Params) -> Result<BoundQuery> {
 }
 
 /// Binds a check: SQL over a CTE `answer` that holds the query's result.
-pub fn bind_check(text: &str, check: &str, values: &Values) -> Result<BoundQuery> {
-    let answer = into_query(parse(text)?)?;
+pub fn bind_check(text: &str, check: &str, values: &Values, rules: bool) -> Result<BoundQuery> {
+    let mut answer = into_query(parse(text)?)?;
+    if rules {
+        pass_rules(&mut answer);
+    }
     let mut shell = into_query(parse("with answer as (select 1) select 1")?)?;
     let mut check_query = into_query(parse(check)?)?;
     let Some(with) = &mut shell.with else { return Err(Error::internal("a check has no answer")) };

@@ -15,7 +15,7 @@ fn values(pairs: &[(&str, ParamType, &str)]) -> Values {
 }
 
 fn bound(text: &str, pairs: &[(&str, ParamType, &str)]) -> String {
-    bind(text, &values(pairs)).unwrap().statement.to_string()
+    bind(text, &values(pairs), false).unwrap().statement.to_string()
 }
 
 fn ad_hoc(text: &str, pairs: &[(&str, &str)]) -> Result<BoundQuery> {
@@ -58,7 +58,7 @@ fn an_injection_stays_one_literal() {
     for attack in
         ["'; drop table orders; --", "' or 1=1 --", "$n", "\\'", "''", "*/ select 1 /*", "\0", "x'||'y"]
     {
-        let query = bind("select $t as t", &values(&[("t", ParamType::Text, attack)])).unwrap();
+        let query = bind("select $t as t", &values(&[("t", ParamType::Text, attack)]), false).unwrap();
         assert_eq!(literal_of(&query), attack);
         assert!(query.tables.is_empty());
     }
@@ -80,13 +80,13 @@ fn literal_of(query: &BoundQuery) -> String {
 proptest! {
     #[test]
     fn any_text_is_bound_as_itself(text in any::<String>()) {
-        let query = bind("select $t as t", &values(&[("t", ParamType::Text, &text)])).unwrap();
+        let query = bind("select $t as t", &values(&[("t", ParamType::Text, &text)]), false).unwrap();
         prop_assert_eq!(literal_of(&query), text);
     }
 
     #[test]
     fn different_texts_have_different_keys(a in "['\\\\]{0,4}", b in "['\\\\]{0,4}") {
-        let key = |text: &str| bind("select $t", &values(&[("t", ParamType::Text, text)])).unwrap().text;
+        let key = |text: &str| bind("select $t", &values(&[("t", ParamType::Text, text)]), false).unwrap().text;
         prop_assert_eq!(key(&a) == key(&b), a == b);
     }
 }
@@ -100,7 +100,7 @@ fn the_key_tells_literals_apart_that_the_printed_tree_does_not() {
 
 #[test]
 fn placeholders_and_values_must_meet() {
-    let error = bind("select $strat", &values(&[("start", ParamType::Int, "1")])).unwrap_err();
+    let error = bind("select $strat", &values(&[("start", ParamType::Int, "1")]), false).unwrap_err();
     assert_eq!(error.message(), "unknown placeholder $strat, did you mean start? (known: start)");
     let error = ad_hoc("select 1", &[("start", "1")]).unwrap_err();
     assert_eq!(error.message(), "parameter start is not in the text; write it there as $start");
@@ -183,7 +183,11 @@ fn only_reading_is_allowed() {
 #[test]
 fn a_named_query_is_one_select() {
     for text in ["explain select 1", "show tables", "select 1; select 2", "select 1 into t"] {
-        assert_eq!(bind(text, &Values::new()).unwrap_err().kind(), ErrorKind::InvalidRequest, "{text}");
+        assert_eq!(
+            bind(text, &Values::new(), false).unwrap_err().kind(),
+            ErrorKind::InvalidRequest,
+            "{text}"
+        );
     }
 }
 
@@ -193,6 +197,7 @@ fn a_check_reads_the_answer_and_its_own_ctes() {
         "with a as (select $n as n) select n from a",
         "with b as (select * from answer) select * from b where n < $n",
         &values(&[("n", ParamType::Int, "5")]),
+        false,
     )
     .unwrap();
     let printed: String = query.statement.to_string().split_whitespace().collect::<Vec<_>>().join(" ");

@@ -7,13 +7,14 @@ use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::NaiveDate;
 use datafusion::datasource::MemTable;
+use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tributary_udfs::{JourneyInput, JourneyTables, JourneyTotalsFunction, JourneysFunction};
+use tributary_udfs::{JourneyInput, JourneyTables};
 
 use super::{Params, Planned, Registry, plan};
 
 /// Columns as `name:kind`; kinds are t(ext), i(nstant), d(ate), m(oney), c(ount), f(loat).
-const TABLES: [(&str, &str); 7] = [
+const TABLES: [(&str, &str); 8] = [
     ("stores", "store_id:t name:t industry:t currency:t timezone:t status:t"),
     (
         "touchpoints",
@@ -24,6 +25,7 @@ const TABLES: [(&str, &str); 7] = [
         "store_id:t order_id:t customer_id:t ordered_at:i status:t currency:t revenue:m cost_of_goods:m",
     ),
     ("refunds", "store_id:t refund_id:t order_id:t refunded_at:i amount:m"),
+    ("rates", "store_id:t date:d base:t quote:t rate:m source:t"),
     (
         "metrics",
         "store_id:t channel:t source:t campaign:t date:d sessions:c pageviews:c unique_visitors:c \
@@ -67,7 +69,11 @@ pub fn day() -> NaiveDate {
 /// A session with every table, empty, and every function. A tenant's own session would need a lake.
 #[allow(clippy::disallowed_methods)]
 pub async fn empty_store() -> SessionContext {
-    let ctx = SessionContext::new_with_config(SessionConfig::new().with_target_partitions(3));
+    let state = SessionStateBuilder::new()
+        .with_config(SessionConfig::new().with_target_partitions(3))
+        .with_default_features()
+        .with_relation_planners(vec![tributary_udfs::relation_planner()]);
+    let ctx = SessionContext::new_with_state(state.build());
     for (name, columns) in TABLES {
         let table = MemTable::try_new(schema(columns), vec![vec![]]).unwrap();
         ctx.register_table(name, Arc::new(table)).unwrap();
@@ -75,17 +81,19 @@ pub async fn empty_store() -> SessionContext {
     for function in tributary_udfs::scalar_functions() {
         ctx.register_udf(function);
     }
-    let [touchpoints, orders, refunds] =
-        ["touchpoints", "orders", "refunds"].map(|name| ctx.table_provider(name));
+    let [touchpoints, orders, refunds, rates] =
+        ["touchpoints", "orders", "refunds", "rates"].map(|name| ctx.table_provider(name));
     let tables = JourneyTables {
         store: "s".into(),
+        zone: chrono_tz::Tz::Europe__Berlin,
         touchpoints: JourneyInput::Any(touchpoints.await.unwrap()),
         orders: JourneyInput::Any(orders.await.unwrap()),
         refunds: refunds.await.unwrap(),
+        rates: Some(rates.await.unwrap()),
     };
-    let totals = JourneyTotalsFunction::new(tables.clone(), chrono_tz::Tz::Europe__Berlin);
-    ctx.register_udtf(JourneyTotalsFunction::NAME, Arc::new(totals));
-    ctx.register_udtf(JourneysFunction::NAME, Arc::new(JourneysFunction::new(tables)));
+    for (name, function) in tributary_udfs::table_functions(&tables) {
+        ctx.register_udtf(name, function);
+    }
     ctx
 }
 

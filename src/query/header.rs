@@ -5,10 +5,11 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::params::typed;
+use super::rules::rule_params;
 use super::value::ParamType;
 use crate::error::{Error, ErrorKind, Result};
 
-const HEADER_KEYS: [&str; 5] = ["summary", "grain", "params", "materialize", "checks"];
+const HEADER_KEYS: [&str; 6] = ["summary", "grain", "params", "rules", "materialize", "checks"];
 const PARAM_KEYS: [&str; 6] = ["type", "default", "required", "values", "example", "doc"];
 
 /// What a query file says about itself.
@@ -18,8 +19,10 @@ pub struct Header {
     pub summary: String,
     /// "one row per ..."
     pub grain: String,
-    /// In the file's order.
+    /// In the file's order; the rules of attribution follow where the query takes them.
     pub params: Vec<ParamSpec>,
+    /// Whether the rules of attribution are parameters, and go to every call of a function over journeys.
+    pub rules: bool,
     /// The table that the nightly batch writes the answer to.
     pub materialize: Option<String>,
     /// SQL over a relation `answer`, the query's result; each must return no row.
@@ -102,10 +105,16 @@ impl Source<'_> {
                 _ => return Err(self.error(item.span().start, "materialize must be true or a table's name")),
             },
         };
+        let rules = self.flag(table, "rules")?;
+        let mut params = self.params(table)?;
+        if rules {
+            params.extend(rule_params());
+        }
         Ok(Header {
             summary: self.required_text(table, "summary")?,
             grain: self.required_text(table, "grain")?,
-            params: self.params(table)?,
+            params,
+            rules,
             materialize,
             checks: self.texts(table, "checks")?,
         })
@@ -139,11 +148,7 @@ impl Source<'_> {
             name: name.to_owned(),
             kind: self.kind(kind)?,
             default: self.scalar(table, "default")?,
-            required: match table.get("required").map(|item| (item.span().start, item.get_ref())) {
-                None => false,
-                Some((_, DeValue::Boolean(flag))) => *flag,
-                Some((at, _)) => return Err(self.error(at, "required must be true or false")),
-            },
+            required: self.flag(table, "required")?,
             values: self.texts(table, "values")?,
             example: self.scalar(table, "example")?,
             doc: self
@@ -189,6 +194,14 @@ impl Source<'_> {
             }
         }
         Ok(())
+    }
+
+    fn flag(&self, table: &DeTable<'_>, key: &str) -> Result<bool> {
+        match table.get(key).map(|item| (item.span().start, item.get_ref())) {
+            None => Ok(false),
+            Some((_, DeValue::Boolean(flag))) => Ok(*flag),
+            Some((at, _)) => Err(self.error(at, format!("{key} must be true or false"))),
+        }
     }
 
     fn required_text(&self, table: &DeTable<'_>, key: &str) -> Result<String> {
@@ -259,7 +272,7 @@ mod tests {
         assert_eq!(
             refusal("\n/*\nsummary = 's'\ngrain = 'g'\nmaterialise = true\n*/ select 1"),
             "sales/daily.sql:5: unknown header key materialise, did you mean materialize? \
-             (known: checks, grain, materialize, params, summary)"
+             (known: checks, grain, materialize, params, rules, summary)"
         );
         assert!(
             refusal("/*\nsummary = 's'\ngrain = 'g'\n[params.a]\ntyp = 'int'\ndoc = 'd'\n*/")

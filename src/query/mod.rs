@@ -8,6 +8,7 @@ mod header;
 mod limits;
 mod params;
 mod registry;
+mod rules;
 mod run;
 mod stack;
 mod value;

@@ -11,6 +11,7 @@ use super::answer::Params;
 use super::bind::{BoundQuery, bind, bind_check, key_text, placeholders};
 use super::header::Header;
 use super::params::check;
+use super::rules::rule_params;
 use super::value::{Value, Values};
 use crate::error::{Error, Result};
 
@@ -35,7 +36,7 @@ pub struct NamedQuery {
 impl NamedQuery {
     /// Types the parameters by the header and binds them; `today` anchors relative dates.
     pub fn bind(&self, params: &Params, today: NaiveDate) -> Result<BoundQuery> {
-        bind(&self.sql, &check(&self.header, params, today)?)
+        bind(&self.sql, &check(&self.header, params, today)?, self.header.rules)
     }
 
     /// The `text` that [`NamedQuery::bind`] would give, without parsing: for keys that are looked up first.
@@ -46,7 +47,11 @@ impl NamedQuery {
     /// Binds each check of the header, with the same parameters.
     pub fn bind_checks(&self, params: &Params, today: NaiveDate) -> Result<Vec<BoundQuery>> {
         let values = check(&self.header, params, today)?;
-        self.header.checks.iter().map(|check| bind_check(&self.sql, check, &values)).collect()
+        self.header
+            .checks
+            .iter()
+            .map(|check| bind_check(&self.sql, check, &values, self.header.rules))
+            .collect()
     }
 
     /// Parameters to plan with: an example or the first allowed value where there is no default.
@@ -65,6 +70,9 @@ impl NamedQuery {
             |error: Error| Error::invalid(format!("{file}: {}", error.message())).with_source(error);
         let declared: BTreeSet<String> = header.params.iter().map(|spec| spec.name.clone()).collect();
         let mut used = placeholders(&sql).map_err(context)?;
+        if header.rules {
+            used.extend(rule_params().into_iter().map(|rule| rule.name));
+        }
         for check in &header.checks {
             used.extend(placeholders(check).map_err(context)?);
         }
@@ -76,9 +84,9 @@ impl NamedQuery {
         }
         let nulls: Values =
             header.params.iter().map(|spec| (spec.name.clone(), Value::Null(spec.kind))).collect();
-        let tables = bind(&sql, &nulls).map_err(context)?.tables;
+        let tables = bind(&sql, &nulls, header.rules).map_err(context)?.tables;
         for check in &header.checks {
-            bind_check(&sql, check, &nulls).map_err(context)?;
+            bind_check(&sql, check, &nulls, header.rules).map_err(context)?;
         }
         let topic = name.split_once('/').map_or_else(String::new, |(topic, _)| topic.to_owned());
         Ok(Self { name: name.to_owned(), topic, header, sql, tables })

@@ -12,6 +12,8 @@ use crate::error::{Error, Result};
 /// Decimal digits of money, in all and after the point.
 pub const MONEY_PRECISION: u8 = 18;
 pub const MONEY_SCALE: i8 = 4;
+pub const RATE_PRECISION: u8 = 24;
+pub const RATE_SCALE: i8 = 12;
 
 /// The partition column that every table has first.
 pub const STORE_COLUMN: &str = "store_id";
@@ -34,6 +36,8 @@ pub enum ColumnKind {
     Date,
     /// An exact amount, `Decimal128(18, 4)`.
     Money,
+    /// What one currency buys of another, `Decimal128(24, 12)`.
+    Rate,
     /// A whole number.
     Count,
     /// A fraction or a ratio, in derived tables only: money is never a float.
@@ -47,6 +51,7 @@ impl ColumnKind {
             ColumnKind::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             ColumnKind::Date => DataType::Date32,
             ColumnKind::Money => DataType::Decimal128(MONEY_PRECISION, MONEY_SCALE),
+            ColumnKind::Rate => DataType::Decimal128(RATE_PRECISION, RATE_SCALE),
             ColumnKind::Count => DataType::Int64,
             ColumnKind::Ratio => DataType::Float64,
         }

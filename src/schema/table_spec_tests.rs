@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::*;
 
 /// Every raw table and its key beside the store, as the design lists them; `quarantine` is the landing's own.
-const DESIGNED: [(&str, &[&str]); 13] = [
+const DESIGNED: [(&str, &[&str]); 14] = [
     ("benchmarks", &["channel", "metric", "industry"]),
     ("campaigns", &["campaign_id"]),
     ("channels", &["channel"]),
@@ -19,6 +19,7 @@ const DESIGNED: [(&str, &[&str]); 13] = [
     ("metrics", &["channel", "source", "campaign", "date"]),
     ("orders", &["order_id"]),
     ("quarantine", &["quarantine_id"]),
+    ("rates", &["date", "base", "quote"]),
     ("refunds", &["refund_id"]),
     ("stores", &[]),
     ("touchpoints", &["touch_id"]),
@@ -53,15 +54,15 @@ fn fits(kind: ColumnKind, value: &Value) -> bool {
             value.as_str().is_some_and(|text| chrono::DateTime::parse_from_rfc3339(text).is_ok())
         }
         ColumnKind::Date => value.as_str().is_some_and(|text| text.parse::<chrono::NaiveDate>().is_ok()),
-        ColumnKind::Money => value.as_str().is_some_and(|text| {
-            arrow::compute::kernels::cast_utils::parse_decimal::<arrow::datatypes::Decimal128Type>(
-                text,
-                MONEY_PRECISION,
-                MONEY_SCALE,
-            )
-            .is_ok()
-        }),
+        ColumnKind::Money => is_decimal(value, MONEY_PRECISION, MONEY_SCALE),
+        ColumnKind::Rate => is_decimal(value, RATE_PRECISION, RATE_SCALE),
     }
+}
+
+fn is_decimal(value: &Value, precision: u8, scale: i8) -> bool {
+    use arrow::compute::kernels::cast_utils::parse_decimal;
+    use arrow::datatypes::Decimal128Type;
+    value.as_str().is_some_and(|text| parse_decimal::<Decimal128Type>(text, precision, scale).is_ok())
 }
 
 fn ids(table: &str, column: &str) -> BTreeSet<String> {

@@ -12,7 +12,7 @@ use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tributary_udfs::{JourneyInput, JourneyTables, JourneyTotalsFunction, JourneysFunction};
+use tributary_udfs::{JourneyInput, JourneyTables, is_journey_function, relation_planner, table_functions};
 
 use super::pinned_table::PinnedTable;
 use crate::error::Result;
@@ -23,8 +23,8 @@ const SCHEMA: &str = "store";
 /// What queries may spill, in bytes; DataFusion's own default is 100 GB.
 const SPILL_BYTES: u64 = 10 << 30;
 
-/// The tables that `journeys` reads, in its order.
-const JOURNEY_TABLES: [&str; 3] = ["touchpoints", "orders", "refunds"];
+/// The tables that journeys are made of; `stores` has the zone that their days are of.
+const JOURNEY_TABLES: [&str; 5] = ["touchpoints", "orders", "refunds", "rates", "stores"];
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -78,12 +78,7 @@ impl Pins {
 
 /// The raw tables that a name in a query stands for.
 fn tables_behind(name: &str) -> Vec<&str> {
-    match name {
-        JourneysFunction::NAME => JOURNEY_TABLES.to_vec(),
-        // Its days are those of the store's time zone.
-        JourneyTotalsFunction::NAME => [&JOURNEY_TABLES[..], &["stores"]].concat(),
-        _ => vec![name],
-    }
+    if is_journey_function(name) { JOURNEY_TABLES.to_vec() } else { vec![name] }
 }
 
 /// Builds sessions over one lake.
@@ -113,6 +108,7 @@ impl Sessions {
             .with_config(self.config())
             .with_runtime_env(self.runtime.clone())
             .with_default_features()
+            .with_relation_planners(vec![relation_planner()])
             .build();
         let context = SessionContext::new_with_state(state);
         let schema = Arc::new(MemorySchemaProvider::new());
@@ -146,16 +142,17 @@ impl Sessions {
             let table = self.lake.table(name)?.clone();
             Ok(Arc::new(PinnedTable::new(table, store, pins.snapshots.get(name).cloned())))
         };
-        let [touchpoints, orders, refunds] = JOURNEY_TABLES;
         let tables = JourneyTables {
             store: store.to_owned(),
-            touchpoints: JourneyInput::Sorted(pinned(touchpoints)?),
-            orders: JourneyInput::Sorted(pinned(orders)?),
-            refunds: pinned(refunds)?,
+            zone,
+            touchpoints: JourneyInput::Sorted(pinned("touchpoints")?),
+            orders: JourneyInput::Sorted(pinned("orders")?),
+            refunds: pinned("refunds")?,
+            rates: Some(pinned("rates")?),
         };
-        let totals = JourneyTotalsFunction::new(tables.clone(), zone);
-        context.register_udtf(JourneyTotalsFunction::NAME, Arc::new(totals));
-        context.register_udtf(JourneysFunction::NAME, Arc::new(JourneysFunction::new(tables)));
+        for (name, function) in table_functions(&tables) {
+            context.register_udtf(name, function);
+        }
         Ok(())
     }
 

@@ -65,6 +65,10 @@ impl TableProvider for PinnedTable {
 
 #[async_trait]
 impl SortedTable for PinnedTable {
+    fn has_column(&self, name: &str) -> bool {
+        self.table.spec.column(name).is_some()
+    }
+
     async fn runs(&self, between_us: Option<(i64, i64)>) -> Result<Arc<dyn SortedRuns>> {
         let snapshot = self.pinned().await?;
         Ok(Arc::new(self.table.store_runs(&self.store, &snapshot, between_us).await?))

@@ -157,64 +157,99 @@ proptest! {
     fn order_batches_compactions_and_threads_change_no_byte_of_the_answer(
         history in history(), first in arrival(), second in arrival(),
     ) {
-        let answer = |arrival: Arrival| -> (Vec<Row>, Vec<Row>) {
+        let answer = |arrival: Arrival| -> [Vec<Row>; 3] {
             block_on(async {
                 let engine = landed(&history, &arrival).await;
-                let credits = query(&engine, "s", "attribution/credits", &[]).await;
-                (credits, query(&engine, "s", "attribution/by_channel", &[]).await)
+                [
+                    query(&engine, "s", "attribution/credits", &[]).await,
+                    query(&engine, "s", "attribution/by_channel", &[]).await,
+                    crate::support::sql(&engine, "s", "select * from journey_paths() order by path, currency").await,
+                ]
             })
         };
         prop_assert_eq!(answer(first), answer(second));
     }
 
     #[test]
-    fn totals_are_the_sums_of_the_rows(
+    fn totals_are_the_sums_of_the_rows_and_a_range_is_a_part_of_all(
         history in history(), arrival in arrival(), first in 0..90_i64, days in 1..60_i64,
+        rules in prop::sample::select(RULES.to_vec()),
     ) {
         let day = |days: i64| at(days * 86_400)[..10].to_owned();
         let (start, end) = (day(first), day(first + days));
-        let [rows, totals, rows_of_range, totals_of_range] = block_on(async {
+        let range = format!(", start => '{start}', \"end\" => '{end}'");
+        let condition = format!("where date >= date '{start}' and date < date '{end}'");
+        let sums = |range: &str, condition: &str| {
+            SUMS_OF_ROWS.replace("RULES", &format!("{rules}{range}")).replace("RANGE", condition)
+        };
+        let totals = |range: &str| TOTALS.replace("RULES", &format!("{rules}{range}"));
+        let paths = |range: &str| PATHS.replace("RULES", &format!("{rules}{range}"));
+        let [rows, totals, part_of_rows, rows_of_range, totals_of_range, revenue, paths] = block_on(async {
             let engine = landed(&history, &arrival).await;
-            let range = format!("where date >= date '{start}' and date < date '{end}'");
-            [
-                crate::support::sql(&engine, "s", &SUMS_OF_ROWS.replace("RANGE", "")).await,
-                crate::support::sql(&engine, "s", &TOTALS.replace("RANGE", "")).await,
-                crate::support::sql(&engine, "s", &SUMS_OF_ROWS.replace("RANGE", &range)).await,
-                crate::support::sql(&engine, "s", &TOTALS.replace("RANGE", &format!(", '{start}', '{end}'"))).await,
-            ]
+            let queries = [
+                sums("", ""),
+                totals(""),
+                sums("", &condition),
+                sums(&range, ""),
+                totals(&range),
+                REVENUE.replace("RULES", &format!("{rules}{range}")),
+                paths(&range),
+            ];
+            let mut answers = Vec::new();
+            for query in &queries {
+                answers.push(crate::support::sql(&engine, "s", query).await);
+            }
+            <[_; 7]>::try_from(answers).unwrap()
         });
         prop_assert_eq!(rows, totals);
+        prop_assert_eq!(&part_of_rows, &rows_of_range);
         prop_assert_eq!(rows_of_range, totals_of_range);
+        prop_assert_eq!(revenue, paths);
     }
 }
 
+/// Rules that change which touches count, or when and in what an entry is booked.
+const RULES: [&str; 10] = [
+    "",
+    ", views => 'counted', view_lookback_days => 9",
+    ", views => 'ignored', lookback_days => 3",
+    ", reuse => 'reset_at_conversion'",
+    ", reuse => 'next_conversion_only'",
+    ", collapse => 'unique', decay => 'stepped'",
+    ", ignore_direct => 'unless_only', direct_channels => 'email,direct'",
+    ", ignore_channels => 'email', only_campaigns => 'spring'",
+    ", refunds => 'cohort', custom_first => 0.7",
+    ", currency => 'EUR'",
+];
+
 const SUMS_OF_ROWS: &str = "
     select
-        date, channel, currency, min(touched_at) as first_touched_at,
-        count(*) as row_count, count(profit) as profit_row_count,
-        sum(first_touch_credit) as first_touch, sum(last_touch_credit) as last_touch, sum(linear_credit) as linear,
-        sum(time_decay_credit) as time_decay, sum(position_based_credit) as position_based,
-        cast(coalesce(sum(time_decay_profit), 0) as decimal(38, 4)) as time_decay_profit,
-        sum(case when entry_kind = 'order' then cast(time_decay_weight as decimal(20, 15)) else 0 end) as conversions
-    from (select *, local_day(booked_at, 'UTC') as date from journeys(20, 7))
+        date, channel, currency, model, min(touched_at) as first_touched_at,
+        count(*) as row_count, count(profit) as profit_row_count, sum(credit) as credit,
+        cast(coalesce(sum(credited_profit), 0) as decimal(38, 4)) as profit,
+        sum(case when entry_kind = 'order' then cast(weight as decimal(20, 15)) else 0 end) as conversions
+    from (select *, local_day(booked_at, 'UTC') as date from journey_credits(half_life_days => 5RULES))
     RANGE
-    group by date, channel, currency
-    order by date, channel, currency";
+    group by date, channel, currency, model
+    order by date, channel, currency, model";
 
 const TOTALS: &str = "
     select
-        date, channel, currency, first_touched_at, row_count, profit_row_count,
-        first_touch_credit as first_touch, last_touch_credit as last_touch, linear_credit as linear,
-        time_decay_credit as time_decay, position_based_credit as position_based, time_decay_profit,
-        time_decay_conversions as conversions
-    from (
-        select
-            date, channel, currency, min(first_touched_at) as first_touched_at, sum(row_count) as row_count,
-            sum(profit_row_count) as profit_row_count, sum(first_touch_credit) as first_touch_credit,
-            sum(last_touch_credit) as last_touch_credit, sum(linear_credit) as linear_credit,
-            sum(time_decay_credit) as time_decay_credit, sum(position_based_credit) as position_based_credit,
-            sum(time_decay_profit) as time_decay_profit, sum(time_decay_conversions) as time_decay_conversions
-        from journey_totals(20, 7RANGE)
-        group by date, channel, currency
-    )
-    order by date, channel, currency";
+        date, channel, currency, model, first_touched_at, row_count, profit_row_count, credit, profit, conversions
+    from journey_totals(half_life_days => 5RULES)
+    order by date, channel, currency, model";
+
+const REVENUE: &str = "
+    select currency, sum(credit) as revenue
+    from journey_totals(models => 'last_touch'RULES)
+    group by currency
+    having sum(credit) <> 0
+    order by currency";
+
+const PATHS: &str = "
+    select currency, sum(revenue) as revenue
+    from journey_paths(half_life_days => 5RULES)
+    where non_conversions = 0
+    group by currency
+    having sum(revenue) <> 0
+    order by currency";

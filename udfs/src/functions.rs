@@ -1,13 +1,21 @@
 //! The lists: every function, and every function's manual page.
 
+use std::sync::Arc;
+
+use datafusion::catalog::TableFunctionImpl;
+use datafusion::logical_expr::planner::RelationPlanner;
 use datafusion::logical_expr::{Documentation, ScalarUDF};
 
 use crate::attribution::{
-    JourneyTotalsFunction, JourneysFunction, journey_totals_documentation, journeys_documentation,
+    JourneyFunction, JourneyTables, NamedArguments, Parameter, Profile, ProfilesFunction, RULE_PARAMETERS,
+    View, WINDOW_PARAMETERS,
 };
 use crate::calendar::LocalDay;
 use crate::money::{SafeRatio, SplitMoney};
 use crate::rating::RateMetric;
+
+/// The family of the functions over journeys.
+const ATTRIBUTION: &str = "attribution";
 
 /// A function's manual page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,17 +40,73 @@ pub fn scalar_functions() -> Vec<ScalarUDF> {
     ]
 }
 
+/// Returns every table function over one store's tables, by name, to be registered in a session.
+pub fn table_functions(tables: &JourneyTables) -> Vec<(&'static str, Arc<dyn TableFunctionImpl>)> {
+    let of_view = |view: View| -> (&'static str, Arc<dyn TableFunctionImpl>) {
+        (view.name(), Arc::new(JourneyFunction::new(view, tables.clone())))
+    };
+    let mut functions: Vec<_> = View::ALL.map(of_view).to_vec();
+    functions.push((ProfilesFunction::NAME, Arc::new(ProfilesFunction)));
+    functions
+}
+
+/// The parameters that every function over journeys has: what decides which touches count, and for how much.
+pub fn rule_parameters() -> Vec<Parameter> {
+    WINDOW_PARAMETERS.into_iter().chain(RULE_PARAMETERS).collect()
+}
+
+/// The names of the profiles.
+pub fn profile_names() -> Vec<String> {
+    Profile::all().iter().map(|profile| profile.name.clone()).collect()
+}
+
+/// Whether a table function reads the tables that journeys are made of.
+pub fn is_journey_function(name: &str) -> bool {
+    View::ALL.iter().any(|view| view.name() == name)
+}
+
+/// Returns the planner that lets table functions take their arguments by name.
+pub fn relation_planner() -> Arc<dyn RelationPlanner> {
+    let names = |view: View| view.parameters().iter().map(|parameter| parameter.name).collect();
+    Arc::new(NamedArguments::new(View::ALL.map(|view| (view.name(), names(view))).into()))
+}
+
 /// Returns every function's manual page, by family and name; the table functions are among them.
 pub fn documentation() -> Vec<FunctionDoc> {
-    let mut pages = vec![
-        page(JourneysFunction::NAME, &journeys_documentation()),
-        page(JourneyTotalsFunction::NAME, &journey_totals_documentation()),
-    ];
+    let mut pages: Vec<FunctionDoc> = View::ALL.map(view_page).to_vec();
+    pages.push(FunctionDoc {
+        name: ProfilesFunction::NAME.to_owned(),
+        family: ATTRIBUTION.to_owned(),
+        syntax: format!("{}()", ProfilesFunction::NAME),
+        description: ProfilesFunction::DESCRIPTION.to_owned(),
+        arguments: Vec::new(),
+        example: ProfilesFunction::EXAMPLE.to_owned(),
+    });
     for function in scalar_functions() {
         pages.extend(function.documentation().map(|documentation| page(function.name(), documentation)));
     }
     pages.sort_by(|a, b| (&a.family, &a.name).cmp(&(&b.family, &b.name)));
     pages
+}
+
+fn view_page(view: View) -> FunctionDoc {
+    let argument = |parameter: &Parameter| {
+        let meaning = format!("{} {} if not given.", parameter.doc, capitalised(parameter.default));
+        (parameter.name.to_owned(), meaning)
+    };
+    FunctionDoc {
+        name: view.name().to_owned(),
+        family: ATTRIBUTION.to_owned(),
+        syntax: format!("{}([parameter => constant, ...])", view.name()),
+        description: view.description().to_owned(),
+        arguments: view.parameters().iter().map(argument).collect(),
+        example: view.example().to_owned(),
+    }
+}
+
+fn capitalised(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map(|first| first.to_uppercase().chain(letters).collect()).unwrap_or_default()
 }
 
 fn page(name: &str, documentation: &Documentation) -> FunctionDoc {
@@ -63,10 +127,10 @@ mod tests {
     #[test]
     fn every_function_has_a_whole_page() {
         let pages = documentation();
-        assert_eq!(pages.len(), scalar_functions().len() + 2);
+        assert_eq!(pages.len(), scalar_functions().len() + View::ALL.len() + 1);
         for page in pages {
             assert!(page.syntax.starts_with(&format!("{}(", page.name)), "{}", page.name);
-            assert!(!page.arguments.is_empty() && page.example.contains(&page.name), "{}", page.name);
+            assert!(page.example.contains(&page.name), "{}", page.name);
         }
     }
 }

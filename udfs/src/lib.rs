@@ -9,6 +9,9 @@ pub mod money;
 pub mod rating;
 
 pub use attribution::{
-    JourneyInput, JourneyTables, JourneyTotalsFunction, JourneysFunction, SortedRuns, SortedTable,
+    JourneyInput, JourneyTables, Model, Parameter, ParameterKind, SortedRuns, SortedTable,
 };
-pub use functions::{FunctionDoc, documentation, scalar_functions};
+pub use functions::{
+    FunctionDoc, documentation, is_journey_function, profile_names, relation_planner, rule_parameters,
+    scalar_functions, table_functions,
+};

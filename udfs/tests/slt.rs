@@ -53,7 +53,7 @@ async fn every_slt_file_holds() {
     let mut files = 0;
     for file in std::fs::read_dir(folder).unwrap() {
         let mut runner = Runner::new(|| async {
-            let context = SessionContext::new();
+            let context = tables::session();
             tables::register(&context, tables::sample());
             Ok(Session(context))
         });
@@ -65,7 +65,7 @@ async fn every_slt_file_holds() {
 
 #[tokio::test]
 async fn every_example_of_the_manual_runs() {
-    let context = SessionContext::new();
+    let context = tables::session();
     tables::register(&context, tables::sample());
     for page in tributary_udfs::documentation() {
         let batches = context.sql(&page.example).await.unwrap().collect().await.unwrap();

@@ -1,8 +1,24 @@
 use chrono_tz::Europe::Berlin;
 use proptest::prelude::*;
 
-use crate::land::money::{parse_money, rescale_money};
+use crate::land::money::{Digits, MONEY, RATE, parse_decimal, rescale_decimal};
 use crate::land::time::{parse_date, parse_instant};
+
+fn parse_money(text: &str) -> Result<i128, String> {
+    parse(text, MONEY)
+}
+
+fn parse(text: &str, kind: Digits) -> Result<i128, String> {
+    parse_decimal(text, kind).map_err(String::from)
+}
+
+#[test]
+fn rates_have_twelve_digits_after_the_point() {
+    assert_eq!(parse("1.0876", RATE), Ok(1_087_600_000_000));
+    assert_eq!(parse("0.000000000001", RATE), Ok(1));
+    assert!(parse("1e-13", RATE).unwrap_err().contains("more than 12 digits after"));
+    assert!(parse("1e12", RATE).unwrap_err().contains("more than 12 digits before"));
+}
 
 #[test]
 fn money_is_exact_or_refused() {
@@ -80,7 +96,7 @@ proptest! {
         let text = format!("{sign}{}.{:04}", size / 10_000, size % 10_000);
         prop_assert_eq!(parse_money(&text), Ok(units));
         prop_assert_eq!(parse_money(&format!("{sign}{size}e-4")), Ok(units));
-        prop_assert_eq!(rescale_money(units, 4), Ok(units));
+        prop_assert_eq!(rescale_decimal(units, 4, MONEY), Ok(units));
         // The same number, its point moved and moved back.
         let moved = format!("{sign}{size}{}e{}", "0".repeat(exponent.unsigned_abs() as usize), -4 - exponent.abs());
         prop_assert_eq!(parse_money(&moved), Ok(units));

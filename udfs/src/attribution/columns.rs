@@ -8,6 +8,9 @@ use arrow::datatypes::{DataType, Decimal128Type, Int32Type, TimeUnit, TimestampM
 use arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, HashMap, Result, exec_err};
 
+use super::rules::NameFilter;
+use super::touches::{DIRECT, FILTERED};
+
 /// The type of money: ten-thousandths.
 pub const MONEY: DataType = DataType::Decimal128(18, 4);
 /// What is shown for an empty channel.
@@ -100,21 +103,35 @@ pub fn channel_names(channels: DictionaryArray<Int32Type>) -> DictionaryArray<In
     rows.iter().map(String::as_str).collect()
 }
 
+/// What the rules want to know of a touch's channel.
+#[derive(Debug, Clone, Default)]
+pub struct ChannelMarks {
+    /// Channels that are direct, in lower case; empty where nobody asks.
+    pub direct: Vec<String>,
+    pub filter: NameFilter,
+}
+
 /// Numbers of channels; 0 is no touch.
 #[derive(Debug)]
 pub struct ChannelCodes {
     codes: HashMap<String, u32>,
     pub names: Vec<String>,
-}
-
-impl Default for ChannelCodes {
-    fn default() -> Self {
-        let names = vec![UNATTRIBUTED.to_owned()];
-        Self { codes: names.iter().cloned().zip(0..).collect(), names }
-    }
+    marks: ChannelMarks,
+    /// By number: the least number of a channel that is spelled alike but for its case.
+    keys: Vec<u32>,
+    key_codes: HashMap<String, u32>,
+    flags: Vec<u8>,
 }
 
 impl ChannelCodes {
+    pub fn new(marks: ChannelMarks) -> Self {
+        let (codes, key_codes) = (HashMap::new(), HashMap::new());
+        let (names, keys, flags) = (Vec::new(), Vec::new(), Vec::new());
+        let mut known = Self { codes, names, marks, keys, key_codes, flags };
+        known.code(UNATTRIBUTED);
+        known
+    }
+
     fn code(&mut self, name: &str) -> u32 {
         if let Some(&code) = self.codes.get(name) {
             return code;
@@ -122,6 +139,11 @@ impl ChannelCodes {
         let code = self.names.len() as u32;
         self.names.push(name.to_owned());
         self.codes.insert(name.to_owned(), code);
+        let key = name.to_lowercase();
+        let is_direct = self.marks.direct.contains(&key);
+        let is_filtered = !self.marks.filter.is_empty() && !self.marks.filter.passes(Some(&key));
+        self.flags.push((u8::from(is_direct) * DIRECT) | (u8::from(is_filtered) * FILTERED));
+        self.keys.push(*self.key_codes.entry(key).or_insert(code));
         code
     }
 
@@ -130,6 +152,16 @@ impl ChannelCodes {
         let values = channels.values().as_string::<i32>();
         let codes: Vec<u32> = values.iter().map(|name| self.code(name.unwrap_or(UNKNOWN_CHANNEL))).collect();
         channels.keys().values().iter().map(|&key| codes[key as usize]).collect()
+    }
+
+    /// The number of a channel in whatever spelling.
+    pub fn key(&self, code: u32) -> u32 {
+        self.keys[code as usize]
+    }
+
+    /// What the rules want to know of a channel; none where they ask nothing.
+    pub fn flags(&self) -> Option<&[u8]> {
+        (!self.marks.direct.is_empty() || !self.marks.filter.is_empty()).then_some(&*self.flags)
     }
 }
 

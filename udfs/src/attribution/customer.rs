@@ -1,28 +1,13 @@
 //! The kernel: one order of one customer, its refunds and the customer's touches become rows of credits.
 
-use super::rows::{
-    AFTER_ORDER, CREDITED, DUPLICATE, Entry, NO_ELIGIBLE_TOUCH, NO_TOUCHES, Reason, Shares, Sink, TOO_OLD,
-    VIEW_SUPERSEDED, Wanted,
-};
+use super::exchange::Exchange;
+use super::model::{MODEL_COUNT, Model};
+use super::rows::{CREDITED, DUPLICATE, Entry, NO_ELIGIBLE_TOUCH, NO_TOUCHES, Reason, Shares, Sink};
+use super::rules::{RefundView, Rules};
+use super::select::{Journey, Selection};
 use super::split::{Remainders, split};
 use super::touches::{Place, Touches};
-use super::weights::{Model, Weights, decay_weights, position_weights};
-
-/// Microseconds of a day of elapsed time.
-pub const DAY_US: f64 = 86_400_000_000.0;
-
-/// What decides which touches count, and for how much.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Rules {
-    /// How long before an order a click counts, in microseconds.
-    pub lookback_us: i64,
-    /// How long before an order a view counts, in microseconds.
-    pub view_lookback_us: i64,
-    /// The age at which a touch weighs half under time decay, in microseconds.
-    pub half_life_us: f64,
-    /// Whether touches and orders without credit are listed, with the reason.
-    pub include_refused: bool,
-}
+use super::weights::{ModelWeights, Weights};
 
 /// An order as the kernel needs it.
 #[derive(Debug, Clone, Copy)]
@@ -30,11 +15,13 @@ pub struct Order {
     pub place: Place,
     /// Instant in microseconds.
     pub at: i64,
-    /// Ten-thousandths.
+    /// Ten-thousandths of the order's currency.
     pub amount: i64,
     pub profit: Option<i64>,
-    /// Of the order's currency, in ten-thousandths.
+    /// Of the currency that the order is reported in, in ten-thousandths.
     pub minor_unit: i64,
+    /// How the order's currency becomes another; none where it is reported in its own.
+    pub exchange: Option<Exchange>,
     /// Why the order gets no credit; `CREDITED` where it does.
     pub refused: Reason,
 }
@@ -50,40 +37,31 @@ pub struct Refund {
     pub amount: i64,
 }
 
-/// Refunds of one order are more than money can hold.
+/// Refunds of one order, or its amount in another currency, are more than money can hold.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Overflow;
 
 /// Reusable room of the kernel.
 #[derive(Debug, Default)]
 pub struct Scratch {
-    selected: Vec<u32>,
-    times: Vec<i64>,
-    decay: Vec<u64>,
-    position: Vec<u64>,
+    pub selection: Selection,
+    weights: [ModelWeights; MODEL_COUNT],
     after: Vec<i64>,
     difference: Vec<i64>,
     /// Per model: what the touches hold after the entries so far.
-    credits: [Vec<i64>; 5],
-    profits: [Vec<i64>; 5],
+    credits: [Vec<i64>; MODEL_COUNT],
+    profits: [Vec<i64>; MODEL_COUNT],
     remainders: Remainders,
 }
 
-/// Which of a customer's touches an order counts: a run of them, or chosen ones.
-#[derive(Debug, Clone, Copy)]
-enum Journey {
-    Run { from: usize, to: usize },
-    Chosen,
-}
-
 /// Writes the rows of one order and of its refunds, which are in the order they were booked.
-pub fn attribute_order(
+pub fn attribute_order<S: Sink>(
     order: &Order,
     refunds: &[Refund],
     touches: &Touches,
     rules: &Rules,
     scratch: &mut Scratch,
-    sink: &mut impl Sink,
+    sink: &mut S,
 ) -> Result<(), Overflow> {
     if order.refused != CREDITED {
         if rules.include_refused {
@@ -91,92 +69,82 @@ pub fn attribute_order(
         }
         return Ok(());
     }
-    let journey = select(order.at, touches, rules, &mut scratch.selected);
-    let n = match journey {
-        Journey::Run { from, to } => to - from,
-        Journey::Chosen => scratch.selected.len(),
-    };
-    if n == 0 {
-        let reason = if touches.is_empty() { NO_TOUCHES } else { NO_ELIGIBLE_TOUCH };
-        sink.push_unattributed(order_entry(order, 0), reason);
-        list_refused_touches(order.at, touches, rules, sink);
-        for refund in refunds {
-            sink.push_unattributed(refund_entry(order, refund, 0)?, reason);
-        }
-        return Ok(());
+    let journey = scratch.selection.choose(order.at, touches, rules);
+    let n = scratch.selection.len(journey);
+    if n > 0 {
+        weigh(order.at, journey, touches, rules, scratch, sink);
     }
-    weigh(journey, n, touches, rules, scratch, sink.wanted());
-    let mut net = Change { before: 0, after: order.amount };
-    let mut net_profit = order.profit.map(|profit| Change { before: 0, after: profit });
-    push_journey(order_entry(order, n), journey, touches, scratch, sink);
-    book(net, net_profit, order.minor_unit, n, scratch, sink);
-    list_refused_touches(order.at, touches, rules, sink);
+    let mut net = Net::of(order.amount, order.exchange)?;
+    let mut net_profit = order.profit.map(|profit| Net::of(profit, order.exchange)).transpose()?;
+    let mut post = |refund: Option<&Refund>, net: Net, net_profit: Option<Net>, sink: &mut S| {
+        let entry = entry(order, refund, net, net_profit, n, rules.refunds);
+        if n == 0 {
+            let reason = if touches.is_empty() { NO_TOUCHES } else { NO_ELIGIBLE_TOUCH };
+            sink.push_unattributed(entry, reason);
+        } else {
+            push_journey(entry, journey, touches, scratch, sink);
+            book(net, net_profit, order.minor_unit, n, scratch, sink);
+        }
+        if refund.is_none() && rules.include_refused {
+            list_refused_touches(touches, scratch, sink);
+        }
+    };
+    post(None, net, net_profit, sink);
     for refund in refunds {
-        let entry = refund_entry(order, refund, n)?;
-        net = net.less(refund.amount)?;
-        net_profit = net_profit.map(|profit| profit.less(refund.amount)).transpose()?;
-        push_journey(entry, journey, touches, scratch, sink);
-        book(net, net_profit, order.minor_unit, n, scratch, sink);
+        net = net.less(refund.amount, order.exchange)?;
+        net_profit = net_profit.map(|profit| profit.less(refund.amount, order.exchange)).transpose()?;
+        post(Some(refund), net, net_profit, sink);
     }
     Ok(())
 }
 
-/// Chooses the eligible touches: clicks in the lookback window or, where there is none, views in theirs.
-fn select(ordered_at: i64, touches: &Touches, rules: &Rules, selected: &mut Vec<u32>) -> Journey {
-    let earliest = ordered_at.saturating_sub(rules.lookback_us);
-    let from = touches.at.partition_point(|&at| at < earliest);
-    let to = from + touches.at[from..].partition_point(|&at| at <= ordered_at);
-    if !touches.any_view {
-        return Journey::Run { from, to };
-    }
-    selected.clear();
-    selected.extend((from..to).filter(|&k| !touches.view[k]).map(|k| k as u32));
-    if selected.is_empty() {
-        let earliest = ordered_at.saturating_sub(rules.view_lookback_us);
-        let from = touches.at.partition_point(|&at| at < earliest);
-        selected.extend((from..to).filter(|&k| touches.view[k]).map(|k| k as u32));
-    }
-    Journey::Chosen
-}
-
-/// What was credited before an entry, and what is after it.
+/// What is left of an order after some entries: as it was paid, and what was credited before and after the last one.
 #[derive(Debug, Clone, Copy)]
-struct Change {
+struct Net {
+    paid: i64,
     before: i64,
     after: i64,
 }
 
-impl Change {
-    fn less(self, amount: i64) -> Result<Self, Overflow> {
-        Ok(Self { before: self.after, after: self.after.checked_sub(amount).ok_or(Overflow)? })
+impl Net {
+    fn of(paid: i64, exchange: Option<Exchange>) -> Result<Self, Overflow> {
+        Ok(Self { paid, before: 0, after: converted(paid, exchange)? })
+    }
+
+    fn less(self, amount: i64, exchange: Option<Exchange>) -> Result<Self, Overflow> {
+        let paid = self.paid.checked_sub(amount).ok_or(Overflow)?;
+        let after = converted(paid, exchange)?;
+        // The difference of any two is an entry's amount.
+        after.checked_sub(self.after).ok_or(Overflow)?;
+        Ok(Self { paid, before: self.after, after })
+    }
+
+    fn change(self) -> i64 {
+        self.after - self.before
     }
 }
 
-/// Prepares the integer weights of the models that are wanted, and forgets what was booked before.
+fn converted(amount: i64, exchange: Option<Exchange>) -> Result<i64, Overflow> {
+    exchange.map_or(Some(amount), |exchange| exchange.convert(amount)).ok_or(Overflow)
+}
+
+/// Prepares the weights of the models that are wanted, and forgets what was booked before.
 fn weigh(
+    ordered_at: i64,
     journey: Journey,
-    n: usize,
     touches: &Touches,
     rules: &Rules,
     scratch: &mut Scratch,
-    wanted: Wanted,
+    sink: &impl Sink,
 ) {
-    if wanted.model(Model::TimeDecay as usize) {
-        let times = match journey {
-            Journey::Run { from, to } => &touches.at[from..to],
-            Journey::Chosen => {
-                scratch.times.clear();
-                scratch.times.extend(scratch.selected.iter().map(|&k| touches.at[k as usize]));
-                &scratch.times
-            }
-        };
-        decay_weights(times, rules.half_life_us, &mut scratch.decay);
-    }
-    if wanted.model(Model::PositionBased as usize) {
-        position_weights(n, &mut scratch.position);
-    }
-    for held in scratch.credits.iter_mut().chain(&mut scratch.profits) {
-        held.clear();
+    let wanted = sink.wanted();
+    let facts = scratch.selection.facts(journey, ordered_at, touches);
+    for (m, model) in Model::ALL.into_iter().enumerate() {
+        if wanted.model(m) {
+            scratch.weights[m].weigh(model, &facts, rules);
+            scratch.credits[m].clear();
+            scratch.profits[m].clear();
+        }
     }
 }
 
@@ -184,41 +152,41 @@ fn push_journey(entry: Entry, journey: Journey, touches: &Touches, scratch: &Scr
     match journey {
         Journey::Run { from, to } => sink.push_journey(entry, touches.place[from..to].iter().copied()),
         Journey::Chosen => {
-            sink.push_journey(entry, scratch.selected.iter().map(|&k| touches.place[k as usize]));
+            let chosen = scratch.selection.chosen();
+            sink.push_journey(entry, chosen.iter().map(|&k| touches.place[k as usize]));
         }
     }
 }
 
 /// Books an entry: every touch gets split(net after) - split(net before), under every model.
 fn book(
-    net: Change,
-    net_profit: Option<Change>,
+    net: Net,
+    net_profit: Option<Net>,
     minor_unit: i64,
     n: usize,
     scratch: &mut Scratch,
     sink: &mut impl Sink,
 ) {
-    let Scratch { decay, position, after, difference, credits, profits, remainders, .. } = scratch;
+    let Scratch { weights, after, difference, credits, profits, remainders, .. } = scratch;
     let wanted = sink.wanted();
-    let decay_sum = decay.iter().map(|&weight| u128::from(weight)).sum();
-    for (m, model) in Model::ALL.into_iter().enumerate() {
+    for (m, weights) in weights.iter().enumerate() {
         if !wanted.model(m) {
             continue;
         }
-        let weights = match model {
-            Model::FirstTouch => Weights::OneHot(0),
-            Model::LastTouch => Weights::OneHot(n - 1),
-            Model::TimeDecay => Weights::Integers(decay, decay_sum),
-            Model::PositionBased if n >= 3 => Weights::Integers(position, 5 * (n as u128 - 2)),
-            Model::Linear | Model::PositionBased => Weights::Equal,
-        };
+        let weights = weights.get();
         if wanted.weights[m] {
             sink.push_weights(m, n, weights);
         }
-        let mut shares_of = |net: Change, held: &mut Vec<i64>, push: &mut dyn FnMut(Shares<'_>)| {
-            if let Weights::OneHot(at) = weights {
+        let mut shares_of = |net: Net, held: &mut Vec<i64>, push: &mut dyn FnMut(Shares<'_>)| {
+            match weights {
                 // The amount of the entry itself, which is no further from 0 than money goes.
-                return push(Shares::One { at, amount: net.after - net.before });
+                Weights::OneHot(at) => return push(Shares::One { at, amount: net.change() }),
+                Weights::Whole(whole) => {
+                    difference.clear();
+                    difference.extend(whole.iter().map(|&whole| whole as i64 * net.change()));
+                    return push(Shares::Each(difference));
+                }
+                Weights::Equal | Weights::Integers(..) => {}
             }
             after.resize(n, 0);
             split(net.after, minor_unit, weights, after, remainders);
@@ -236,65 +204,53 @@ fn book(
             shares_of(net, &mut credits[m], &mut |shares| sink.push_credits(m, n, shares));
         }
         if wanted.profits[m] {
-            let net_profit = net_profit.unwrap_or(Change { before: 0, after: 0 });
+            let net_profit = net_profit.unwrap_or(Net { paid: 0, before: 0, after: 0 });
             shares_of(net_profit, &mut profits[m], &mut |shares| sink.push_profits(m, n, shares));
         }
     }
 }
 
-fn order_entry(order: &Order, n: usize) -> Entry {
+/// The entry of an order, or of one of its refunds.
+fn entry(
+    order: &Order,
+    refund: Option<&Refund>,
+    net: Net,
+    net_profit: Option<Net>,
+    n: usize,
+    refunds: RefundView,
+) -> Entry {
     Entry {
         order: order.place,
-        refund: None,
-        booked_at: order.at,
-        amount: order.amount,
-        profit: order.profit,
+        refund: refund.map(|refund| refund.row),
+        booked_at: match (refund, refunds) {
+            (Some(refund), RefundView::Cash) => refund.at,
+            (Some(_), RefundView::Cohort) | (None, _) => order.at,
+        },
+        amount: net.change(),
+        profit: net_profit.map(Net::change),
+        paid: refund.map_or(order.amount, |refund| refund.amount.saturating_neg()),
+        exchange: order.exchange,
         journey_length: n as i64,
     }
-}
-
-fn refund_entry(order: &Order, refund: &Refund, n: usize) -> Result<Entry, Overflow> {
-    let amount = refund.amount.checked_neg().ok_or(Overflow)?;
-    Ok(Entry {
-        order: order.place,
-        refund: Some(refund.row),
-        booked_at: refund.at,
-        amount,
-        profit: order.profit.map(|_| amount),
-        journey_length: n as i64,
-    })
 }
 
 /// Lists an order that is not completed, and its refunds: money that never was credited is not taken back.
 fn list_refused_entries(order: &Order, refunds: &[Refund], sink: &mut impl Sink) {
-    sink.push_refused_entry(order_entry(order, 0), order.refused);
+    let whole = Order { exchange: None, ..*order };
+    let of = |amount: i64| Net { paid: amount, before: 0, after: amount };
+    let refused = |refund: Option<&Refund>, net: Net, net_profit: Option<Net>| {
+        entry(&whole, refund, net, net_profit, 0, RefundView::Cash)
+    };
+    sink.push_refused_entry(refused(None, of(order.amount), order.profit.map(of)), order.refused);
     for refund in refunds {
-        if let Ok(entry) = refund_entry(order, refund, 0) {
-            sink.push_refused_entry(entry, order.refused);
-        }
+        let Some(amount) = refund.amount.checked_neg().map(of) else { continue };
+        sink.push_refused_entry(refused(Some(refund), amount, order.profit.map(|_| amount)), order.refused);
     }
 }
 
-/// Lists the touches that the last entry does not count, where asked for.
-fn list_refused_touches(ordered_at: i64, touches: &Touches, rules: &Rules, sink: &mut impl Sink) {
-    if !rules.include_refused {
-        return;
-    }
-    let click_from = ordered_at.saturating_sub(rules.lookback_us);
-    let view_from = ordered_at.saturating_sub(rules.view_lookback_us);
-    let has_click =
-        (0..touches.at.len()).any(|k| !touches.view[k] && (click_from..=ordered_at).contains(&touches.at[k]));
-    for k in 0..touches.at.len() {
-        let (at, is_view) = (touches.at[k], touches.view[k]);
-        let reason = if at > ordered_at {
-            AFTER_ORDER
-        } else if at < if is_view { view_from } else { click_from } {
-            TOO_OLD
-        } else if is_view && has_click {
-            VIEW_SUPERSEDED
-        } else {
-            continue;
-        };
+/// Lists the touches that the last entry does not count.
+fn list_refused_touches(touches: &Touches, scratch: &Scratch, sink: &mut impl Sink) {
+    for (k, reason) in scratch.selection.refused() {
         sink.push_refused_touch(touches.place[k], reason);
     }
     for &(_, place) in &touches.duplicates {

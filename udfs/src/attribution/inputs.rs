@@ -17,17 +17,22 @@ use super::columns::{
 use super::currency::minor_unit;
 use super::customer::Order;
 use super::customer_ids::CustomerGroups;
+use super::exchange::Exchange;
 use super::held::Held;
+use super::rates::Reporting;
 use super::rows::{CREDITED, Reason, Reasons};
-use super::touches::{Place, TouchText};
+use super::rules::NameFilter;
+use super::touches::{FILTERED, MILESTONE, Place, TouchText, VIEW};
 
 /// Touches, sorted by customer, instant and id.
 #[derive(Debug)]
 pub struct TouchBatch {
     pub customers: CustomerGroups,
     pub at: ScalarBuffer<i64>,
-    /// Whether each touch is a view; empty where none is.
-    pub view: Vec<bool>,
+    /// What is known of each touch; empty where nothing is of any.
+    pub flags: Vec<u8>,
+    /// The number of each channel in whatever spelling; empty where no rule needs it.
+    pub key: Vec<u32>,
     /// Of each id; empty where ids are known to differ.
     pub id_hash: Vec<u64>,
     /// The number of each channel, for totals.
@@ -44,8 +49,8 @@ pub struct TouchBatch {
 }
 
 impl TouchBatch {
-    /// Reads a batch; `codes` where totals are wanted, and `ids_differ` where no id can be there twice.
-    pub fn try_new(batch: &RecordBatch, ids_differ: bool, codes: Option<&mut ChannelCodes>) -> Result<Self> {
+    /// Reads a batch; no id can be there twice where `ids_differ`.
+    pub fn try_new(batch: &RecordBatch, ids_differ: bool, channels: &mut TouchChannels) -> Result<Self> {
         let id = match column(batch, "touch_id", &DataType::Utf8View)? {
             Some(id) if id.null_count() > 0 => return exec_err!("journeys: touch_id is null in some row"),
             Some(id) => id,
@@ -59,17 +64,21 @@ impl TouchBatch {
         }
         let touched_at = without_nulls(batch, "touched_at", &instant_type())?;
         let channel = channel_names(names(batch, "channel")?);
+        let campaign = optional_names(batch, "campaign")?;
+        let code = if channels.wants_codes { channels.codes.of_rows(&channel) } else { Vec::new() };
+        let keys = |code: &Vec<u32>| code.iter().map(|&code| channels.codes.key(code)).collect();
         Ok(Self {
             customers: CustomerGroups::new(ids(batch)?),
             at: touched_at.as_primitive::<TimestampMicrosecondType>().values().clone(),
-            view: optional_names(batch, "kind")?.map(|kinds| views(&kinds)).unwrap_or_default(),
+            flags: flags(batch, &code, campaign.as_ref(), channels)?,
+            key: if channels.wants_keys { keys(&code) } else { Vec::new() },
             id_hash,
-            code: codes.map(|codes| codes.of_rows(&channel)).unwrap_or_default(),
+            code,
             id: id.as_string_view().clone(),
             touched_at,
             channel,
             source: optional_names(batch, "source")?,
-            campaign: optional_names(batch, "campaign")?,
+            campaign,
             size: batch.get_array_memory_size(),
         })
     }
@@ -80,7 +89,8 @@ impl TouchBatch {
         Self {
             customers: CustomerGroups::new(null()),
             at: vec![0].into(),
-            view: Vec::new(),
+            flags: Vec::new(),
+            key: Vec::new(),
             id_hash: Vec::new(),
             code: vec![0],
             id: StringViewArray::from(vec![""]),
@@ -93,14 +103,49 @@ impl TouchBatch {
     }
 }
 
-/// Which rows are views; empty where none is.
-fn views(kinds: &DictionaryArray<Int32Type>) -> Vec<bool> {
-    let values = kinds.values().as_string::<i32>();
-    let is_view: Vec<bool> = values.iter().map(|kind| kind == Some("view")).collect();
-    if !is_view.contains(&true) {
-        return Vec::new();
+/// What is wanted of the channels of touches, and their numbers.
+#[derive(Debug)]
+pub struct TouchChannels {
+    pub codes: ChannelCodes,
+    /// Whether each touch's number is.
+    pub wants_codes: bool,
+    /// Whether the number of its channel in whatever spelling is; then its number is too.
+    pub wants_keys: bool,
+    pub campaigns: NameFilter,
+}
+
+/// What is known of each row; empty where nothing is of any.
+fn flags(
+    batch: &RecordBatch,
+    code: &[u32],
+    campaign: Option<&DictionaryArray<Int32Type>>,
+    channels: &TouchChannels,
+) -> Result<Vec<u8>> {
+    let mut flags = Vec::new();
+    let mut add = |of_rows: Vec<u8>| {
+        if of_rows.iter().any(|&flag| flag != 0) {
+            flags.resize(of_rows.len(), 0);
+            flags.iter_mut().zip(of_rows).for_each(|(flags, flag)| *flags |= flag);
+        }
+    };
+    if let Some(kinds) = optional_names(batch, "kind")? {
+        add(of_names(&kinds, |kind| u8::from(kind == Some("view")) * VIEW));
     }
-    kinds.keys().iter().map(|key| key.is_some_and(|key| is_view[key as usize])).collect()
+    if let Some(milestones) = optional_names(batch, "milestone")? {
+        let is_named = |name: Option<&str>| name.is_some_and(|name| !name.trim().is_empty());
+        add(of_names(&milestones, |name| u8::from(is_named(name)) * MILESTONE));
+    }
+    if let Some(of_channel) = channels.codes.flags() {
+        add(code.iter().map(|&code| of_channel[code as usize]).collect());
+    }
+    if !channels.campaigns.is_empty() {
+        let of_name = |name: Option<&str>| u8::from(!channels.campaigns.passes(name)) * FILTERED;
+        match campaign {
+            Some(campaigns) => add(of_names(campaigns, of_name)),
+            None => add(vec![of_name(None); batch.num_rows()]),
+        }
+    }
+    Ok(flags)
 }
 
 impl TouchText for Held<TouchBatch> {
@@ -130,13 +175,19 @@ pub struct OrderBatch {
     minor_unit: Vec<i64>,
     pub amount: Vec<i64>,
     pub profit: Vec<Option<i64>>,
+    /// How each order's currency becomes the one that is reported; empty where none is asked for.
+    exchange: Vec<Option<Exchange>>,
     /// Why the order gets no credit; `CREDITED` where it does.
     pub refused: Vec<Reason>,
 }
 
 impl OrderBatch {
     /// Reads a batch; an order whose revenue is not known counts as one of 0.00.
-    pub fn try_new(batch: &RecordBatch, reasons: &mut Reasons) -> Result<Self> {
+    pub fn try_new(
+        batch: &RecordBatch,
+        reasons: &mut Reasons,
+        reporting: Option<&mut Reporting>,
+    ) -> Result<Self> {
         let amount: Vec<i64> = money(batch, "revenue")?.into_iter().map(Option::unwrap_or_default).collect();
         let profit = match batch.column_by_name("cost_of_goods") {
             Some(_) => profits(&amount, &money(batch, "cost_of_goods")?)?,
@@ -145,8 +196,14 @@ impl OrderBatch {
         let currency = names(batch, "currency")?;
         let ordered_at = without_nulls(batch, "ordered_at", &instant_type())?;
         let customer = ids(batch)?;
+        let instants = ordered_at.as_primitive::<TimestampMicrosecondType>().values();
+        let exchange = reporting.map(|reporting| {
+            let of_row = |row: usize| reporting.exchange(name_of(&currency, row), instants[row]);
+            (0..currency.len()).map(of_row).collect()
+        });
         Ok(Self {
             customers: CustomerGroups::new(customer.clone()),
+            exchange: exchange.unwrap_or_default(),
             customer,
             at: ordered_at.as_primitive::<TimestampMicrosecondType>().values().clone(),
             id: without_nulls(batch, "order_id", &DataType::Utf8View)?.as_string_view().clone(),
@@ -175,18 +232,21 @@ impl OrderBatch {
             minor_unit: vec![100],
             amount: vec![0],
             profit: vec![None],
+            exchange: Vec::new(),
             refused: vec![CREDITED],
         }
     }
 
     /// An order of the batch, held under a number.
     pub fn order(&self, number: usize, row: usize) -> Order {
+        let exchange = self.exchange.get(row).copied().flatten();
         Order {
             place: (number, row),
             at: self.at[row],
             amount: self.amount[row],
             profit: self.profit[row],
-            minor_unit: self.minor_unit[row],
+            minor_unit: exchange.map_or(self.minor_unit[row], |exchange| exchange.minor_unit),
+            exchange,
             refused: self.refused[row],
         }
     }

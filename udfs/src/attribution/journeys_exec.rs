@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::compute::SortOptions;
 use arrow::datatypes::SchemaRef;
+use chrono_tz::Tz;
 use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{Result, internal_err};
 use datafusion::execution::memory_pool::MemoryConsumer;
@@ -23,13 +24,21 @@ use datafusion::physical_plan::{
 };
 use futures::stream;
 
-use super::customer::{DAY_US, Rules};
+use super::booked_range::BookedRange;
+use super::columns::{ChannelCodes, ChannelMarks};
 use super::customer_ids::CustomerKey;
-use super::merge::{Merge, MergeSettings};
+use super::idle::IdleJourneys;
+use super::inputs::TouchChannels;
+use super::merge::{Found, Merge, MergeSettings};
+use super::model::Model;
 use super::order_runs::OrderRuns;
-use super::output::wanted;
-use super::refunds::SharedRefunds;
-use super::totals::{Totals, TotalsRange, wanted_totals};
+use super::output::{wanted, wanted_credits};
+use super::path_counts::{PathCounts, PathOptions};
+use super::rates::{Rates, Reporting};
+use super::rows::{Rows, Wanted};
+use super::rules::{DAY_US, Rules};
+use super::shared::Runs;
+use super::totals::{Totals, TotalsOptions, wanted_totals};
 use super::touch_runs::{TouchReading, TouchRuns};
 
 /// The order that each input must come in.
@@ -40,12 +49,25 @@ pub const INPUT_ORDERS: [&[&str]; 3] = [
 ];
 
 /// What becomes of the rows.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Sink {
-    /// They are given out.
-    Rows,
-    /// They are added up by day, channel and currency.
-    Totals(TotalsRange),
+    /// They are given out, side by side for all models or one for each of some.
+    Rows { range: BookedRange, models: Option<Vec<Model>> },
+    /// They are added up by day, channel, currency and model.
+    Totals(TotalsOptions),
+    /// They are counted by path.
+    Paths(PathOptions),
+}
+
+impl Sink {
+    /// The days whose entries are reported.
+    pub fn range(&self) -> &BookedRange {
+        match self {
+            Sink::Rows { range, .. } => range,
+            Sink::Totals(options) => &options.range,
+            Sink::Paths(options) => &options.range,
+        }
+    }
 }
 
 /// How an input is cut into partitions.
@@ -78,7 +100,11 @@ pub struct Input {
 #[derive(Debug, Clone)]
 pub struct Task {
     pub store: String,
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
+    /// The zone in which days begin.
+    pub zone: Tz,
+    /// Rates between currencies, where amounts are reported in one.
+    pub rates: Option<Arc<Rates>>,
     /// The columns to build.
     pub schema: SchemaRef,
     pub sink: Sink,
@@ -95,7 +121,7 @@ pub struct JourneysExec {
     cuts: [Cut; 3],
     orderings: Vec<LexOrdering>,
     properties: Arc<PlanProperties>,
-    refunds: Arc<SharedRefunds>,
+    runs: Arc<Runs>,
     metrics: ExecutionPlanMetricsSet,
 }
 
@@ -132,7 +158,7 @@ impl JourneysExec {
             cuts,
             orderings,
             properties: Arc::new(properties),
-            refunds: Arc::new(SharedRefunds::new(ranges)),
+            runs: Arc::new(Runs::new(ranges)),
             metrics: ExecutionPlanMetricsSet::new(),
         })
     }
@@ -167,16 +193,34 @@ fn ordering(input: &Arc<dyn ExecutionPlan>, names: &[&str]) -> Result<LexOrderin
     }
 }
 
+/// What is wanted of the channels of touches.
+fn touch_channels(rules: &Rules, wanted: Wanted, totals: bool) -> TouchChannels {
+    let is_wanted = |model: Model| wanted.model(model as usize);
+    let wants_direct = rules.ignore_direct || is_wanted(Model::LastNonDirect);
+    let wants_keys = rules.need_channels() || is_wanted(Model::Participation);
+    let marks = ChannelMarks {
+        direct: if wants_direct { rules.direct.clone() } else { Vec::new() },
+        filter: rules.channels.clone(),
+    };
+    let wants_codes = totals || wants_keys || wants_direct || !rules.channels.is_empty();
+    let campaigns = rules.campaigns.clone();
+    TouchChannels { codes: ChannelCodes::new(marks), wants_codes, wants_keys, campaigns }
+}
+
 impl DisplayAs for JourneysExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter) -> fmt::Result {
         let Task { rules, bounds, sink, .. } = &*self.task;
         write!(
             f,
-            "JourneysExec: lookback_days={}, half_life_days={}, include_refused={}, totals={}, ranges={}",
+            "JourneysExec: lookback_days={}, half_life_days={}, include_refused={}, {}, ranges={}",
             rules.lookback_us as f64 / DAY_US,
             rules.half_life_us / DAY_US,
             rules.include_refused,
-            matches!(sink, Sink::Totals(_)),
+            match sink {
+                Sink::Rows { .. } => "rows",
+                Sink::Totals(_) => "totals",
+                Sink::Paths(_) => "paths",
+            },
             bounds.len() + 1,
         )
     }
@@ -244,35 +288,62 @@ impl ExecutionPlan for JourneysExec {
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
-        let Task { store, rules, schema, sink, .. } = &*self.task;
-        let (wanted, totals) = match sink {
-            Sink::Rows => (wanted(schema), None),
-            Sink::Totals(range) => (wanted_totals(schema), Some(Totals::new(store.clone(), *range, schema))),
+        let Task { store, rules, zone, rates, schema, sink, .. } = &*self.task;
+        let run = self.runs.join(partition);
+        let mut idle = None;
+        let (wanted, found) = match sink {
+            Sink::Rows { range, models } => {
+                let wanted = match models {
+                    Some(models) => wanted_credits(schema, models),
+                    None => wanted(schema),
+                };
+                (wanted, Found::Rows(Box::new(Rows::new(wanted, Some(*range)))))
+            }
+            Sink::Totals(options) => {
+                let wanted = wanted_totals(schema, &options.models);
+                (wanted, Found::Totals(Box::new(Totals::new(options.clone()))))
+            }
+            Sink::Paths(options) => {
+                idle = options.idle.then(|| IdleJourneys::new(rules));
+                (Wanted::default(), Found::Paths(Box::new(PathCounts::new(options.clone()))))
+            }
         };
         let settings = MergeSettings {
             store: store.clone(),
-            rules: *rules,
+            rules: Arc::clone(rules),
             wanted,
             schema: Arc::clone(schema),
+            models: match sink {
+                Sink::Rows { models, .. } => models.clone(),
+                Sink::Totals(_) | Sink::Paths(_) => None,
+            },
             batch_rows: context.session_config().batch_size(),
         };
         let (ids_differ, overlap, spans) = match &self.cuts[0] {
             Cut::Whole => (false, false, Vec::new()),
             Cut::Runs { spans, overlap } => (true, *overlap, spans.to_vec()),
         };
-        let refused = rules.include_refused || schema.index_of("reason").is_ok();
-        let reading = TouchReading { spans, refused, ids_differ, overlap, totals: totals.is_some() };
-        let touches = TouchRuns::new(self.streams(0, partition, &context)?, reading);
-        let orders = OrderRuns::new(self.streams(1, partition, &context)?, self.range(partition));
+        let reading = TouchReading {
+            spans,
+            refused: rules.include_refused || schema.index_of("reason").is_ok() || idle.is_some(),
+            ids_differ,
+            overlap,
+            totals: !matches!(sink, Sink::Rows { .. }),
+        };
+        let channels = touch_channels(rules, wanted, reading.totals);
+        let touches = TouchRuns::new(self.streams(0, partition, &context)?, reading, channels);
+        let reporting = rules.currency.clone().zip(rates.clone());
+        let reporting = reporting.map(|(currency, rates)| Reporting::new(currency, rates, *zone));
+        let orders = OrderRuns::new(self.streams(1, partition, &context)?, self.range(partition), reporting);
         let pool = Arc::clone(context.memory_pool());
         let reserve = || MemoryConsumer::new("JourneysExec").register(&pool);
-        let merge = Merge::new(settings, touches, orders, Arc::clone(&self.refunds), reserve(), totals);
-        let start = (Arc::clone(&self.refunds), Arc::clone(&self.inputs[2]), context, reserve());
+        let merge = Merge::new(settings, touches, orders, Arc::clone(&run), reserve(), found, idle);
+        let start = (run, Arc::clone(&self.inputs[2]), context, reserve());
         let metrics = BaselineMetrics::new(&self.metrics, partition);
         let batches =
             stream::try_unfold((merge, Some(start), metrics), |(mut merge, start, metrics)| async move {
-                if let Some((shared, refunds, context, reservation)) = start {
-                    shared.read(|| Ok((refunds.execute(0, context)?, reservation))).await?;
+                if let Some((run, refunds, context, reservation)) = start {
+                    run.refunds.read(|| Ok((refunds.execute(0, context)?, reservation))).await?;
                 }
                 let Some(batch) = merge.next_batch().await? else { return Ok(None) };
                 metrics.record_output(batch.num_rows());

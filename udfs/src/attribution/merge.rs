@@ -7,12 +7,19 @@ use arrow::record_batch::RecordBatch;
 use datafusion::common::{DataFusionError, Result};
 use datafusion::execution::memory_pool::MemoryReservation;
 
-use super::customer::{Order, Overflow, Refund, Rules, Scratch, attribute_order};
+use super::customer::{Order, Overflow, Refund, Scratch, attribute_order};
+use super::gathered::Gathered;
+use super::idle::IdleJourneys;
+use super::inputs::RefundRows;
+use super::model::Model;
 use super::order_runs::OrderRuns;
-use super::output::build;
-use super::refunds::SharedRefunds;
+use super::output::{Source, build};
+use super::path_counts::{PathCounts, PathsSink};
 use super::rows::{Entry, NO_TOUCH, Reasons, Rows, Sink as _, UNKNOWN_ORDER, Wanted};
-use super::totals::{Totals, TotalsSink};
+use super::rules::Rules;
+use super::shared::Run;
+use super::totals::Totals;
+use super::totals_sink::TotalsSink;
 use super::touch_runs::TouchRuns;
 use super::touches::Touches;
 
@@ -22,12 +29,21 @@ const MORE_HELD: usize = 32;
 /// What one run of the operator needs besides its inputs.
 pub struct MergeSettings {
     pub store: String,
-    pub rules: Rules,
+    pub rules: Arc<Rules>,
     pub wanted: Wanted,
     /// The columns to build.
     pub schema: SchemaRef,
+    /// The models that each row is there for, where they are not side by side.
+    pub models: Option<Vec<Model>>,
     /// Rows of a batch, about.
     pub batch_rows: usize,
+}
+
+/// What becomes of the credits that the kernel finds.
+pub enum Found {
+    Rows(Box<Rows>),
+    Totals(Box<Totals>),
+    Paths(Box<PathCounts>),
 }
 
 /// The state of one range.
@@ -35,16 +51,15 @@ pub struct Merge {
     settings: MergeSettings,
     touch_runs: TouchRuns,
     order_runs: OrderRuns,
-    /// Read before the merge begins.
-    refunds: Arc<SharedRefunds>,
+    run: Arc<Run>,
     unknown: Option<std::vec::IntoIter<Refund>>,
     reservation: MemoryReservation,
     touches: Touches,
     scratch: Scratch,
-    rows: Rows,
     reasons: Reasons,
-    /// Where credits are added up instead of given out as rows.
-    totals: Option<Totals>,
+    found: Found,
+    /// Where journeys without conversion are wanted too.
+    idle: Option<IdleJourneys>,
 }
 
 impl Merge {
@@ -52,22 +67,23 @@ impl Merge {
         settings: MergeSettings,
         touch_runs: TouchRuns,
         order_runs: OrderRuns,
-        refunds: Arc<SharedRefunds>,
+        run: Arc<Run>,
         reservation: MemoryReservation,
-        totals: Option<Totals>,
+        found: Found,
+        idle: Option<IdleJourneys>,
     ) -> Self {
         Self {
-            rows: Rows::new(settings.wanted),
             settings,
             touch_runs,
             order_runs,
-            refunds,
+            run,
             unknown: None,
             reservation,
             touches: Touches::default(),
             scratch: Scratch::default(),
             reasons: Reasons::default(),
-            totals,
+            found,
+            idle,
         }
     }
 
@@ -79,10 +95,17 @@ impl Merge {
             }
             if let Some(order) = self.order_runs.next_order() {
                 self.attribute(&order)?;
-            } else if self.order_runs.next_customer(&mut self.reasons).await? {
+                continue;
+            }
+            self.finish_customer();
+            let has_next = self.order_runs.next_customer(&mut self.reasons).await?;
+            if self.idle.is_some() {
+                self.pass_customers_without_order(has_next).await?;
+            }
+            if has_next {
                 self.take_touches().await?;
-            } else {
-                self.unknown = Some(self.refunds.finish_range().into_iter());
+            } else if let Some(sums) = self.finish_range()? {
+                return Ok(Some(sums));
             }
         }
         while let Some(refund) = self.unknown.as_mut().and_then(Iterator::next) {
@@ -91,17 +114,62 @@ impl Merge {
                 return self.give_out().map(Some);
             }
         }
-        if !self.rows.is_empty() {
-            return self.give_out().map(Some);
+        if self.is_empty() { Ok(None) } else { self.give_out().map(Some) }
+    }
+
+    /// Hands over what was added up; the last range gives all of it out, with the refunds whose order nobody met.
+    fn finish_range(&mut self) -> Result<Option<RecordBatch>> {
+        let codes = &self.touch_runs.channels.codes;
+        let gathered = match std::mem::replace(&mut self.found, Found::Rows(Box::default())) {
+            Found::Rows(rows) => {
+                self.found = Found::Rows(rows);
+                Gathered::Nothing
+            }
+            Found::Totals(mut totals) => {
+                totals.finish(codes);
+                Gathered::Totals(totals)
+            }
+            Found::Paths(mut paths) => {
+                paths.finish(codes);
+                Gathered::Paths(paths)
+            }
+        };
+        let all = self.run.finish_range(gathered);
+        let unknown = if all.is_some() { self.run.refunds.unknown() } else { Vec::new() };
+        self.found = match all {
+            None | Some(Gathered::Nothing) => {
+                self.unknown = Some(unknown.into_iter());
+                return Ok(None);
+            }
+            Some(Gathered::Totals(totals)) => Found::Totals(totals),
+            Some(Gathered::Paths(paths)) => Found::Paths(paths),
+        };
+        for refund in unknown {
+            self.push_unknown(refund)?;
         }
-        self.totals
-            .take()
-            .map(|totals| totals.build(&self.settings.schema, &self.touch_runs.codes))
-            .transpose()
+        self.unknown = Some(Vec::new().into_iter());
+        let (schema, store) = (&self.settings.schema, &self.settings.store);
+        match std::mem::replace(&mut self.found, Found::Rows(Box::default())) {
+            Found::Totals(totals) => totals.build(schema, store).map(Some),
+            Found::Paths(paths) => paths.build(schema, store).map(Some),
+            Found::Rows(_) => Ok(None),
+        }
+    }
+
+    fn rows(&self) -> Option<&Rows> {
+        match &self.found {
+            Found::Rows(rows) => Some(rows),
+            Found::Totals(_) | Found::Paths(_) => None,
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.rows().is_none_or(Rows::is_empty)
     }
 
     fn is_full(&self) -> bool {
-        self.rows.len() >= self.settings.batch_rows || (self.holds_many() && !self.rows.is_empty())
+        let rows = self.rows().map_or(0, Rows::len);
+        rows >= self.settings.batch_rows || (self.holds_many() && rows > 0)
     }
 
     fn holds_many(&self) -> bool {
@@ -111,82 +179,149 @@ impl Merge {
 
     async fn take_touches(&mut self) -> Result<()> {
         self.touches.clear();
-        if self.rows.is_empty() && self.holds_many() {
+        self.scratch.selection.begin_customer();
+        if self.is_empty() && self.holds_many() {
             self.touch_runs.release(&mut self.touches);
             self.order_runs.release();
         }
         if self.order_runs.customer.id().is_some() {
             let (first, last) = self.order_runs.pending_span();
-            let rules = &self.settings.rules;
-            let earliest = first.saturating_sub(rules.lookback_us.max(rules.view_lookback_us));
-            self.touch_runs.take(&self.order_runs.customer, (earliest, last), &mut self.touches).await?;
-            self.reservation.try_resize(self.touch_runs.size() + self.touches.size())?;
+            let earliest = first.saturating_sub(self.settings.rules.longest_lookback_us());
+            let span = if self.idle.is_some() { (i64::MIN, i64::MAX) } else { (earliest, last) };
+            self.touch_runs.take(&self.order_runs.customer, span, &mut self.touches).await?;
+            self.reserve()?;
         }
         Ok(())
     }
 
+    fn reserve(&self) -> Result<()> {
+        let found = match &self.found {
+            Found::Paths(paths) => paths.size(),
+            Found::Rows(_) | Found::Totals(_) => 0,
+        };
+        self.reservation.try_resize(self.touch_runs.size() + self.touches.size() + found)
+    }
+
     fn attribute(&mut self, order: &Order) -> Result<()> {
-        let refunds =
-            self.refunds.refunds().map_or(&[][..], |refunds| refunds.take(|| self.order_runs.id(order)));
-        let (touches, rules, scratch) = (&self.touches, &self.settings.rules, &mut self.scratch);
-        let attributed = match &mut self.totals {
-            None => attribute_order(order, refunds, touches, rules, scratch, &mut self.rows),
-            Some(totals) => {
-                let mut sink = TotalsSink {
-                    totals,
-                    wanted: self.settings.wanted,
-                    orders: &self.order_runs.held,
-                    refunds: self.refunds.refunds().map(|refunds| &refunds.rows),
-                    touches: &self.touch_runs,
-                };
+        let known = self.run.refunds.refunds();
+        let refunds = known.map_or(&[][..], |refunds| refunds.take(|| self.order_runs.id(order)));
+        let (touches, rules, scratch) = (&self.touches, &*self.settings.rules, &mut self.scratch);
+        let attributed = match &mut self.found {
+            Found::Rows(rows) => attribute_order(order, refunds, touches, rules, scratch, &mut **rows),
+            Found::Totals(totals) => {
+                let held = (&self.order_runs, &self.touch_runs);
+                let mut sink =
+                    totals_sink(totals, self.settings.wanted, held, known.map(|known| &known.rows));
+                attribute_order(order, refunds, touches, rules, scratch, &mut sink)
+            }
+            Found::Paths(paths) => {
+                let held = (&self.order_runs, &self.touch_runs);
+                let mut sink = paths_sink(paths, held, known.map(|known| &known.rows));
                 attribute_order(order, refunds, touches, rules, scratch, &mut sink)
             }
         };
+        if let Some(idle) = &mut self.idle {
+            idle.note_order(order);
+        }
         attributed.map_err(overflow)
     }
 
+    /// Counts the customer's touches that no order could count, once all orders were met.
+    fn finish_customer(&mut self) {
+        if let (Some(idle), Found::Paths(paths)) = (&mut self.idle, &mut self.found) {
+            let mut sink = paths_sink(paths, (&self.order_runs, &self.touch_runs), None);
+            idle.finish_customer(&self.touches, &mut sink);
+        }
+        self.touches.clear();
+    }
+
+    /// Counts the touches of customers who come before the next one with an order.
+    async fn pass_customers_without_order(&mut self, has_next: bool) -> Result<()> {
+        loop {
+            let range = self.order_runs.range();
+            let until = if has_next { Some(&self.order_runs.customer) } else { range.1.as_ref() };
+            let Some(customer) = self.touch_runs.next_customer(range.0.as_ref(), until).await? else {
+                return Ok(());
+            };
+            self.touches.clear();
+            self.touch_runs.take(&customer, (i64::MIN, i64::MAX), &mut self.touches).await?;
+            self.finish_customer();
+            if self.holds_many() {
+                self.touch_runs.release(&mut self.touches);
+            }
+            self.reserve()?;
+        }
+    }
+
     fn push_unknown(&mut self, refund: Refund) -> Result<()> {
+        let amount = refund.amount.checked_neg().ok_or(Overflow).map_err(overflow)?;
         let entry = Entry {
             order: NO_TOUCH,
             refund: Some(refund.row),
             booked_at: refund.at,
-            amount: refund.amount.checked_neg().ok_or(Overflow).map_err(overflow)?,
+            amount,
             profit: None,
+            paid: amount,
+            exchange: None,
             journey_length: 0,
         };
-        match &mut self.totals {
-            None => self.rows.push_unattributed(entry, UNKNOWN_ORDER),
-            Some(totals) => TotalsSink {
-                totals,
-                wanted: self.settings.wanted,
-                orders: &self.order_runs.held,
-                refunds: self.refunds.refunds().map(|refunds| &refunds.rows),
-                touches: &self.touch_runs,
+        let refunds = self.run.refunds.refunds().map(|known| &known.rows);
+        let held = (&self.order_runs, &self.touch_runs);
+        match &mut self.found {
+            Found::Rows(rows) => rows.push_unattributed(entry, UNKNOWN_ORDER),
+            Found::Totals(totals) => {
+                totals_sink(totals, self.settings.wanted, held, refunds)
+                    .push_unattributed(entry, UNKNOWN_ORDER);
             }
-            .push_unattributed(entry, UNKNOWN_ORDER),
+            Found::Paths(paths) => paths_sink(paths, held, refunds).push_unattributed(entry, UNKNOWN_ORDER),
         }
         Ok(())
     }
 
     /// Turns the rows into a batch.
     fn give_out(&mut self) -> Result<RecordBatch> {
-        let batch = build(
-            &self.settings.schema,
-            &self.settings.store,
-            &self.rows,
-            &self.reasons,
-            &self.touch_runs.held,
-            &self.order_runs.held,
-            self.refunds.refunds().map(|refunds| &refunds.rows),
-        )?;
-        self.rows.clear();
+        let Found::Rows(rows) = &mut self.found else {
+            return Ok(RecordBatch::new_empty(Arc::clone(&self.settings.schema)));
+        };
+        let source = Source {
+            store: &self.settings.store,
+            currency: self.settings.rules.currency.as_deref(),
+            rows,
+            reasons: &self.reasons,
+            touches: &self.touch_runs.held,
+            orders: &self.order_runs.held,
+            refunds: self.run.refunds.refunds().map(|known| &known.rows),
+        };
+        let batch = build(&self.settings.schema, &source, self.settings.models.as_deref())?;
+        rows.clear();
         self.touch_runs.release(&mut self.touches);
         self.order_runs.release();
-        self.reservation.try_resize(self.touch_runs.size() + self.touches.size())?;
+        self.reserve()?;
         Ok(batch)
     }
 }
 
+type HeldRuns<'a> = (&'a OrderRuns, &'a TouchRuns);
+
+fn totals_sink<'a>(
+    totals: &'a mut Totals,
+    wanted: Wanted,
+    (orders, touches): HeldRuns<'a>,
+    refunds: Option<&'a RefundRows>,
+) -> TotalsSink<'a> {
+    TotalsSink { totals, wanted, orders: &orders.held, refunds, touches }
+}
+
+fn paths_sink<'a>(
+    paths: &'a mut PathCounts,
+    (orders, touches): HeldRuns<'a>,
+    refunds: Option<&'a RefundRows>,
+) -> PathsSink<'a> {
+    PathsSink { paths, orders: &orders.held, refunds, touches }
+}
+
 fn overflow(_: Overflow) -> DataFusionError {
-    DataFusionError::Execution("journeys: the refunds of an order are more than money can hold".into())
+    DataFusionError::Execution(
+        "journeys: the amounts of an order and its refunds are more than money can hold".into(),
+    )
 }

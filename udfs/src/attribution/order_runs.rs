@@ -11,6 +11,7 @@ use super::customer::Order;
 use super::customer_ids::CustomerKey;
 use super::held::Held;
 use super::inputs::OrderBatch;
+use super::rates::Reporting;
 use super::rows::Reasons;
 
 struct Run {
@@ -32,12 +33,15 @@ pub struct OrderRuns {
     /// The customer's orders, the last one first.
     pending: Vec<Order>,
     has_begun: bool,
+    /// How amounts become those of one currency.
+    reporting: Option<Reporting>,
 }
 
 impl OrderRuns {
     pub fn new(
         streams: Vec<SendableRecordBatchStream>,
         range: (Option<CustomerKey>, Option<CustomerKey>),
+        reporting: Option<Reporting>,
     ) -> Self {
         let run = |stream| Run { stream, number: None, group: 0 };
         Self {
@@ -47,6 +51,7 @@ impl OrderRuns {
             customer: CustomerKey::default(),
             pending: Vec::new(),
             has_begun: false,
+            reporting,
         }
     }
 
@@ -135,7 +140,8 @@ impl OrderRuns {
         run.group = 0;
         while let Some(batch) = run.stream.try_next().await? {
             if batch.num_rows() > 0 {
-                run.number = Some(self.held.push(Arc::new(OrderBatch::try_new(&batch, reasons)?)));
+                let orders = OrderBatch::try_new(&batch, reasons, self.reporting.as_mut())?;
+                run.number = Some(self.held.push(Arc::new(orders)));
                 return Ok(());
             }
         }
@@ -151,6 +157,11 @@ impl OrderRuns {
     /// The order's id.
     pub fn id(&self, order: &Order) -> &str {
         self.held[order.place.0].id.value(order.place.1)
+    }
+
+    /// The first customer of the range, and the first of the next.
+    pub fn range(&self) -> (Option<CustomerKey>, Option<CustomerKey>) {
+        self.range.clone()
     }
 
     /// How many runs there are.

@@ -3,25 +3,26 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, BooleanArray, Decimal128Array, DictionaryArray, Float64Array, Int64Array, StringArray,
-    TimestampMicrosecondArray, UInt32Array, new_null_array,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, DictionaryArray, Float64Array, Int64Array,
+    StringArray, TimestampMicrosecondArray, UInt32Array, new_null_array,
 };
 use arrow::buffer::{NullBuffer, ScalarBuffer};
-use arrow::compute::{cast, interleave, take};
-use arrow::datatypes::{DataType, Field, Int32Type, Schema, SchemaRef};
+use arrow::compute::{cast, concat_batches, interleave, take};
+use arrow::datatypes::{DataType, Field, FieldRef, Int32Type, Schema, SchemaRef};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use datafusion::common::{Result, internal_err};
 
 use super::columns::{MONEY, instant_type, name_type};
 use super::held::Held;
 use super::inputs::{OrderBatch, RefundRows, TouchBatch};
+use super::model::Model;
+use super::rates::RATE;
 use super::rows::{Entry, NO_TOUCH, Reasons, Rows, Wanted};
 use super::touches::Place;
-use super::weights::Model;
 
-/// Returns the columns of `journeys`.
-pub fn journeys_schema() -> SchemaRef {
-    let mut fields = vec![
+/// The columns that an entry's rows have under every model.
+fn entry_fields() -> Vec<Field> {
+    vec![
         Field::new("store_id", DataType::Utf8, false),
         Field::new("entry_id", DataType::Utf8, false),
         Field::new("entry_kind", DataType::Utf8, false),
@@ -39,8 +40,16 @@ pub fn journeys_schema() -> SchemaRef {
         Field::new("currency", DataType::Utf8, true),
         Field::new("amount", MONEY, false),
         Field::new("profit", MONEY, true),
+        Field::new("paid_currency", DataType::Utf8, true),
+        Field::new("paid_amount", MONEY, false),
+        Field::new("exchange_rate", RATE, true),
         Field::new("reason", DataType::Utf8, true),
-    ];
+    ]
+}
+
+/// Returns the columns of `journeys`.
+pub fn journeys_schema() -> SchemaRef {
+    let mut fields = entry_fields();
     for model in Model::ALL {
         fields.push(Field::new(format!("{}_weight", model.name()), DataType::Float64, true));
         fields.push(Field::new(format!("{}_credit", model.name()), MONEY, true));
@@ -49,7 +58,31 @@ pub fn journeys_schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Returns which models' columns a schema has.
+/// Returns the columns of `journey_credits`.
+pub fn credits_schema() -> SchemaRef {
+    let mut fields = entry_fields();
+    fields.push(Field::new("model", DataType::Utf8, false));
+    fields.push(Field::new("model_order", DataType::Int64, false));
+    fields.push(Field::new("weight", DataType::Float64, true));
+    fields.push(Field::new("credit", MONEY, true));
+    fields.push(Field::new("credited_profit", MONEY, true));
+    Arc::new(Schema::new(fields))
+}
+
+/// Returns what to compute for a schema of `journey_credits`, of some models.
+pub fn wanted_credits(schema: &Schema, models: &[Model]) -> Wanted {
+    let of_models = |column: &str| {
+        let is_wanted = schema.index_of(column).is_ok();
+        Model::ALL.map(|model| is_wanted && models.contains(&model))
+    };
+    Wanted {
+        weights: of_models("weight"),
+        credits: of_models("credit"),
+        profits: of_models("credited_profit"),
+    }
+}
+
+/// Returns which models' columns a schema of `journeys` has.
 pub fn wanted(schema: &Schema) -> Wanted {
     let has = |model: Model, what: &str| schema.index_of(&format!("{}_{what}", model.name())).is_ok();
     Wanted {
@@ -59,50 +92,50 @@ pub fn wanted(schema: &Schema) -> Wanted {
     }
 }
 
-/// Builds a batch of the schema's columns from rows that point into held batches.
-pub fn build(
-    schema: &SchemaRef,
-    store: &str,
-    rows: &Rows,
-    reasons: &Reasons,
-    touches: &Held<TouchBatch>,
-    orders: &Held<OrderBatch>,
-    refunds: Option<&RefundRows>,
-) -> Result<RecordBatch> {
-    let source = Source {
-        store,
-        rows,
-        reasons,
-        touches,
-        orders,
-        refunds,
-        entry: UInt32Array::from(rows.entry.clone()),
-    };
-    let columns =
-        schema.fields().iter().map(|field| source.column(field.name())).collect::<Result<Vec<_>>>()?;
-    let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
-}
-
 type Names = DictionaryArray<Int32Type>;
 
-struct Source<'a> {
-    store: &'a str,
-    rows: &'a Rows,
-    reasons: &'a Reasons,
-    touches: &'a Held<TouchBatch>,
-    orders: &'a Held<OrderBatch>,
-    refunds: Option<&'a RefundRows>,
-    entry: UInt32Array,
+/// Rows, and the held batches that they point into.
+pub struct Source<'a> {
+    pub store: &'a str,
+    /// The currency that converted amounts are in.
+    pub currency: Option<&'a str>,
+    pub rows: &'a Rows,
+    pub reasons: &'a Reasons,
+    pub touches: &'a Held<TouchBatch>,
+    pub orders: &'a Held<OrderBatch>,
+    pub refunds: Option<&'a RefundRows>,
+}
+
+/// Builds a batch of the schema's columns: a row of `journeys` for each of the rows, or one of `journey_credits` for each of
+/// them and of some models.
+pub fn build(schema: &SchemaRef, source: &Source<'_>, models: Option<&[Model]>) -> Result<RecordBatch> {
+    let entry = UInt32Array::from(source.rows.entry.clone());
+    let batch = |model: Option<Model>| -> Result<RecordBatch> {
+        let column = |field: &FieldRef| source.column(field.name(), model, &entry);
+        let columns = schema.fields().iter().map(column).collect::<Result<Vec<_>>>()?;
+        let options = RecordBatchOptions::new().with_row_count(Some(source.rows.len()));
+        Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
+    };
+    let Some(models) = models else { return batch(None) };
+    let of_models = models.iter().map(|&model| batch(Some(model))).collect::<Result<Vec<_>>>()?;
+    Ok(concat_batches(schema, &of_models)?)
 }
 
 impl Source<'_> {
-    fn column(&self, name: &str) -> Result<ArrayRef> {
+    fn column(&self, name: &str, model: Option<Model>, entry: &UInt32Array) -> Result<ArrayRef> {
         let rows = self.rows;
-        match name {
-            "store_id" => {
-                Ok(Arc::new(StringArray::from_iter_values(std::iter::repeat_n(self.store, rows.len()))))
+        if let Some(model) = model {
+            let m = model as usize;
+            match name {
+                "model" => return Ok(Arc::new(repeated(model.name(), rows.len()))),
+                "model_order" => return Ok(Arc::new(Int64Array::from(vec![m as i64 + 1; rows.len()]))),
+                "weight" | "credit" => return Ok(self.model(m, name)),
+                "credited_profit" => return Ok(self.model(m, "profit")),
+                _ => {}
             }
+        }
+        match name {
+            "store_id" => Ok(Arc::new(repeated(self.store, rows.len()))),
             "touch_id" => self.of_touch(|batch| &batch.id),
             "touched_at" => self.of_touch(|batch| batch.touched_at.as_ref()),
             "channel" => self.of_touch(|batch| &batch.channel),
@@ -115,7 +148,7 @@ impl Source<'_> {
             }
             _ => match model_column(name) {
                 Some((m, what)) => Ok(self.model(m, what)),
-                None => Ok(take(&self.entry_column(name)?, &self.entry, None)?),
+                None => Ok(take(&self.entry_column(name)?, entry, None)?),
             },
         }
     }
@@ -150,11 +183,26 @@ impl Source<'_> {
                 |refunds| &refunds.order_id,
                 |entry| entry.order == NO_TOUCH,
             )?,
-            "currency" => self.of_entry(
-                |order| &order.currency,
-                |refunds| &refunds.currency,
-                |entry| entry.order == NO_TOUCH,
-            )?,
+            "paid_currency" => self.paid_currency()?,
+            "currency" => match self.currency {
+                None => self.paid_currency()?,
+                Some(reported) => {
+                    let paid = self.paid_currency()?;
+                    let of_entry =
+                        entries.iter().zip(paid.as_string::<i32>()).map(|(entry, paid)| {
+                            match entry.exchange {
+                                Some(_) => Some(reported),
+                                None => paid,
+                            }
+                        });
+                    Arc::new(of_entry.collect::<StringArray>())
+                }
+            },
+            "paid_amount" => money(entries.iter().map(|entry| Some(entry.paid))),
+            "exchange_rate" => {
+                let rates = entries.iter().map(|entry| entry.exchange.map(|exchange| exchange.rate));
+                Arc::new(rates.collect::<Decimal128Array>().with_data_type(RATE))
+            }
             "customer_id" => {
                 self.of_entry(|order| &order.customer, |refunds| &refunds.currency, |_| false)?
             }
@@ -173,19 +221,14 @@ impl Source<'_> {
             "journey_length" => {
                 Arc::new(Int64Array::from_iter_values(entries.iter().map(|entry| entry.journey_length)))
             }
-            "amount" => Arc::new(
-                Decimal128Array::from_iter_values(entries.iter().map(|entry| i128::from(entry.amount)))
-                    .with_data_type(MONEY),
-            ),
-            "profit" => Arc::new(
-                entries
-                    .iter()
-                    .map(|entry| entry.profit.map(i128::from))
-                    .collect::<Decimal128Array>()
-                    .with_data_type(MONEY),
-            ),
+            "amount" => money(entries.iter().map(|entry| Some(entry.amount))),
+            "profit" => money(entries.iter().map(|entry| entry.profit)),
             _ => return internal_err!("journeys has no column {name}"),
         })
+    }
+
+    fn paid_currency(&self) -> Result<ArrayRef> {
+        self.of_entry(|order| &order.currency, |refunds| &refunds.currency, |entry| entry.order == NO_TOUCH)
     }
 
     /// Gathers an order's column over the entries, or a refund's where the entry says so.
@@ -223,6 +266,15 @@ impl Source<'_> {
             }
         }
     }
+}
+
+fn money(amounts: impl Iterator<Item = Option<i64>>) -> ArrayRef {
+    let amounts: Decimal128Array = amounts.map(|amount| amount.map(i128::from)).collect();
+    Arc::new(amounts.with_data_type(MONEY))
+}
+
+fn repeated(text: &str, rows: usize) -> StringArray {
+    StringArray::from_iter_values(std::iter::repeat_n(text, rows))
 }
 
 /// Amounts in the width of a decimal column.

@@ -1,10 +1,7 @@
 //! All refunds of a store, found by their order; the only input that is held whole.
 
 use std::ops::Range;
-use std::sync::atomic::{
-    AtomicBool, AtomicUsize,
-    Ordering::{AcqRel, Relaxed},
-};
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use arrow::compute::concat_batches;
 use datafusion::common::{DataFusionError, HashMap, Result};
@@ -17,18 +14,12 @@ use super::customer::Refund;
 use super::inputs::RefundRows;
 
 /// The refunds of a store, read once for all ranges of customers.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct SharedRefunds {
     refunds: OnceCell<(Refunds, MemoryReservation)>,
-    /// Ranges whose orders have not all been met yet.
-    ranges_left: AtomicUsize,
 }
 
 impl SharedRefunds {
-    pub fn new(ranges: usize) -> Self {
-        Self { refunds: OnceCell::new(), ranges_left: AtomicUsize::new(ranges) }
-    }
-
     /// Reads the refunds where no other range has; what they hold is taken from the reservation.
     pub async fn read(
         &self,
@@ -46,11 +37,9 @@ impl SharedRefunds {
         self.refunds.get().map(|(refunds, _)| refunds)
     }
 
-    /// Notes that a range has met all its orders; the last one gets the refunds whose order nobody met.
-    pub fn finish_range(&self) -> Vec<Refund> {
-        let is_last = self.ranges_left.fetch_sub(1, AcqRel) == 1;
-        let refunds = self.refunds.get().filter(|_| is_last);
-        refunds.map(|(refunds, _)| refunds.unknown().collect()).unwrap_or_default()
+    /// Refunds whose order nobody met.
+    pub fn unknown(&self) -> Vec<Refund> {
+        self.refunds().map(|refunds| refunds.unknown().collect()).unwrap_or_default()
     }
 }
 

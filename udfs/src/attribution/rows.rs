@@ -1,7 +1,11 @@
 //! Rows of credits before they become columns: plain lists, filled by the kernel, emptied batch by batch.
 
+use super::booked_range::BookedRange;
+use super::exchange::Exchange;
+use super::model::{MODEL_COUNT, Model};
 use super::touches::Place;
 use super::weights::Weights;
+use crate::calendar::LocalDays;
 
 /// The place that stands for "no touch": the row of held batch 0.
 pub const NO_TOUCH: Place = (0, 0);
@@ -26,6 +30,19 @@ pub const DUPLICATE: Reason = 6;
 /// The touch is a view, and a click is eligible.
 pub const VIEW_SUPERSEDED: Reason = 7;
 
+/// Views do not count.
+pub const VIEW_IGNORED: Reason = 8;
+/// The touch's channel or campaign was asked to be left out.
+pub const FILTERED_OUT: Reason = 9;
+/// The touch belongs to an earlier order of the customer.
+pub const EARLIER_ORDER: Reason = 10;
+/// The touch is direct, and the journey has another.
+pub const DIRECT_IGNORED: Reason = 11;
+/// The touch repeats a channel of the journey.
+pub const COLLAPSED: Reason = 12;
+/// Where the reasons of statuses begin.
+const STATUSES: Reason = COLLAPSED + 1;
+
 /// The texts of the reasons; `order_<status>` are added as statuses are met.
 #[derive(Debug)]
 pub struct Reasons {
@@ -43,6 +60,11 @@ impl Default for Reasons {
             "after_order",
             "duplicate",
             "view_superseded",
+            "view_ignored",
+            "filtered",
+            "earlier_order",
+            "direct_ignored",
+            "collapsed",
         ];
         Self { names: fixed.map(str::to_owned).to_vec() }
     }
@@ -52,13 +74,13 @@ impl Reasons {
     /// The code of an order's status that gets no credit.
     pub fn of_status(&mut self, status: Option<&str>) -> Reason {
         let status = status.unwrap_or("unknown");
-        let statuses = &self.names[VIEW_SUPERSEDED as usize + 1..];
+        let statuses = &self.names[STATUSES as usize..];
         let known = statuses.iter().position(|name| name.strip_prefix("order_") == Some(status));
         let index = known.unwrap_or_else(|| {
             self.names.push(format!("order_{status}"));
-            self.names.len() - 2 - VIEW_SUPERSEDED as usize
+            self.names.len() - 1 - STATUSES as usize
         });
-        VIEW_SUPERSEDED + 1 + index as Reason
+        STATUSES + index as Reason
     }
 
     /// The reason's text; none for `CREDITED`.
@@ -76,10 +98,14 @@ pub struct Entry {
     pub refund: Option<u32>,
     /// Instant in microseconds: the order's, or the refund's.
     pub booked_at: i64,
-    /// Ten-thousandths: the order's revenue, or minus the refund's amount.
+    /// Ten-thousandths: the order's revenue, or minus the refund's amount, in the currency that is reported.
     pub amount: i64,
     /// Ten-thousandths; none where the cost of goods is not known.
     pub profit: Option<i64>,
+    /// Ten-thousandths: the amount in the currency that was paid.
+    pub paid: i64,
+    /// How the currency that was paid becomes the one that is reported; none where they are the same.
+    pub exchange: Option<Exchange>,
     /// Touches with credit.
     pub journey_length: i64,
 }
@@ -87,15 +113,21 @@ pub struct Entry {
 /// Which of the models' columns are asked for; the others are not computed.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Wanted {
-    pub weights: [bool; 5],
-    pub credits: [bool; 5],
-    pub profits: [bool; 5],
+    pub weights: [bool; MODEL_COUNT],
+    pub credits: [bool; MODEL_COUNT],
+    pub profits: [bool; MODEL_COUNT],
 }
 
 impl Wanted {
     /// Every column of every model.
     #[cfg(test)]
-    pub const ALL: Wanted = Wanted { weights: [true; 5], credits: [true; 5], profits: [true; 5] };
+    pub const ALL: Wanted =
+        Wanted { weights: [true; MODEL_COUNT], credits: [true; MODEL_COUNT], profits: [true; MODEL_COUNT] };
+
+    /// The models of which anything is asked for.
+    pub fn models(&self) -> Vec<Model> {
+        Model::ALL.into_iter().filter(|model| self.model(*model as usize)).collect()
+    }
 
     /// Whether anything of a model is asked for.
     pub fn model(&self, m: usize) -> bool {
@@ -155,14 +187,28 @@ pub struct Rows {
     /// False for rows whose weight and credits are null.
     pub credited: Vec<bool>,
     /// Per model; a list stays empty where it is not wanted.
-    pub weights: [Vec<f64>; 5],
-    pub credits: [Vec<i64>; 5],
-    pub profits: [Vec<i64>; 5],
+    pub weights: [Vec<f64>; MODEL_COUNT],
+    pub credits: [Vec<i64>; MODEL_COUNT],
+    pub profits: [Vec<i64>; MODEL_COUNT],
+    /// Entries booked outside it are left out.
+    range: Option<(BookedRange, LocalDays)>,
+    /// Whether the last entry was.
+    is_outside: bool,
 }
 
 impl Rows {
-    pub fn new(wanted: Wanted) -> Self {
-        Self { wanted, ..Self::default() }
+    pub fn new(wanted: Wanted, range: Option<BookedRange>) -> Self {
+        let range = range.filter(|range| !range.is_all());
+        let range = range.map(|range| (range, LocalDays::new(range.zone)));
+        Self { wanted, range, ..Self::default() }
+    }
+
+    /// Whether an entry is left out, and what is pushed of it.
+    fn leaves_out(&mut self, entry: &Entry) -> bool {
+        let is_inside =
+            |(range, days): &mut (BookedRange, LocalDays)| range.contains(days.day(entry.booked_at));
+        self.is_outside = !self.range.as_mut().is_none_or(is_inside);
+        self.is_outside
     }
 
     pub fn len(&self) -> usize {
@@ -200,7 +246,7 @@ impl Rows {
     }
 
     fn push_values(&mut self, weight: f64, credit: i64, profit: i64) {
-        for m in 0..5 {
+        for m in 0..MODEL_COUNT {
             if self.wanted.weights[m] {
                 self.weights[m].push(weight);
             }
@@ -220,6 +266,9 @@ impl Sink for Rows {
     }
 
     fn push_journey(&mut self, entry: Entry, touches: impl Iterator<Item = Place>) {
+        if self.leaves_out(&entry) {
+            return;
+        }
         let n = entry.journey_length as usize;
         let index = self.push_entry(entry);
         self.entry.extend(std::iter::repeat_n(index, n));
@@ -230,30 +279,45 @@ impl Sink for Rows {
     }
 
     fn push_weights(&mut self, m: usize, n: usize, weights: Weights<'_>) {
-        weights.shares(n, &mut self.weights[m]);
+        if !self.is_outside {
+            weights.shares(n, &mut self.weights[m]);
+        }
     }
 
     fn push_credits(&mut self, m: usize, n: usize, shares: Shares<'_>) {
-        push_shares(&mut self.credits[m], n, shares);
+        if !self.is_outside {
+            push_shares(&mut self.credits[m], n, shares);
+        }
     }
 
     fn push_profits(&mut self, m: usize, n: usize, shares: Shares<'_>) {
-        push_shares(&mut self.profits[m], n, shares);
+        if !self.is_outside {
+            push_shares(&mut self.profits[m], n, shares);
+        }
     }
 
     fn push_unattributed(&mut self, entry: Entry, reason: Reason) {
+        if self.leaves_out(&entry) {
+            return;
+        }
         let index = self.push_entry(entry);
         self.push_row(index, NO_TOUCH, reason, true);
         self.push_values(1.0, entry.amount, entry.profit.unwrap_or(0));
     }
 
     fn push_refused_entry(&mut self, entry: Entry, reason: Reason) {
+        if self.leaves_out(&entry) {
+            return;
+        }
         let index = self.push_entry(entry);
         self.push_row(index, NO_TOUCH, reason, false);
         self.push_values(0.0, 0, 0);
     }
 
     fn push_refused_touch(&mut self, touch: Place, reason: Reason) {
+        if self.is_outside {
+            return;
+        }
         let index = self.entries.len() as u32 - 1;
         self.push_row(index, touch, reason, false);
         self.push_values(0.0, 0, 0);

@@ -14,6 +14,9 @@ use datafusion::physical_plan::ExecutionPlan;
 /// A table in which every id is there once, and whose rows lie in sorted runs.
 #[async_trait]
 pub trait SortedTable: Debug + Send + Sync {
+    /// Whether the table has a column.
+    fn has_column(&self, name: &str) -> bool;
+
     /// Looks at the runs that can hold rows of these instants, in microseconds: from the first, up to before the
     /// second.
     async fn runs(&self, between_us: Option<(i64, i64)>) -> Result<Arc<dyn SortedRuns>>;
@@ -45,4 +48,14 @@ pub enum JourneyInput {
     Any(Arc<dyn TableProvider>),
     /// Read run by run, in ranges of customers.
     Sorted(Arc<dyn SortedTable>),
+}
+
+impl JourneyInput {
+    /// Whether the table has a column.
+    pub fn has_column(&self, name: &str) -> bool {
+        match self {
+            JourneyInput::Any(table) => table.schema().index_of(name).is_ok(),
+            JourneyInput::Sorted(table) => table.has_column(name),
+        }
+    }
 }

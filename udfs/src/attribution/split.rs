@@ -33,6 +33,9 @@ pub fn split(amount: i64, minor_unit: i64, weights: Weights<'_>, out: &mut [i64]
             out[at] = amount;
         }
         Weights::Equal => split_equally(count, one, out),
+        Weights::Whole(whole) => {
+            out.iter_mut().zip(whole).for_each(|(part, &whole)| *part = whole as i64 * amount);
+        }
         Weights::Integers(weights, sum) if count < EXACT_COUNT && sum < EXACT_SUM => {
             split_narrow(count, one, weights, sum as u64, out, &mut room.narrow);
         }

@@ -7,11 +7,10 @@ use datafusion::common::Result;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
-use super::columns::ChannelCodes;
 use super::customer_ids::CustomerKey;
 use super::held::Held;
-use super::inputs::TouchBatch;
-use super::touches::{Place, Touches};
+use super::inputs::{TouchBatch, TouchChannels};
+use super::touches::{Place, TouchRows, Touches};
 
 /// How rows of touches are read.
 #[derive(Debug, Clone)]
@@ -52,11 +51,15 @@ pub struct TouchRuns {
     reading: TouchReading,
     marks: bool,
     pub held: Held<TouchBatch>,
-    pub codes: ChannelCodes,
+    pub channels: TouchChannels,
 }
 
 impl TouchRuns {
-    pub fn new(streams: Vec<SendableRecordBatchStream>, reading: TouchReading) -> Self {
+    pub fn new(
+        streams: Vec<SendableRecordBatchStream>,
+        reading: TouchReading,
+        channels: TouchChannels,
+    ) -> Self {
         let spans = reading.spans.iter().copied().chain(std::iter::repeat((i64::MIN, i64::MAX)));
         let run = |(stream, span)| Run { stream, span, batch: None, group: 0, number: None };
         Self {
@@ -64,7 +67,7 @@ impl TouchRuns {
             marks: reading.marks(),
             reading,
             held: Held::new(TouchBatch::unattributed()),
-            codes: ChannelCodes::default(),
+            channels,
         }
     }
 
@@ -81,17 +84,7 @@ impl TouchRuns {
             if !self.reading.refused && (first > to || last < from) {
                 continue;
             }
-            while !self.take_from_batch(at, customer, touches) {
-                let run = &mut self.runs[at];
-                let Some(batch) = run.stream.try_next().await? else {
-                    run.batch = None;
-                    break;
-                };
-                let codes = self.reading.totals.then_some(&mut self.codes);
-                run.batch = Some(Arc::new(TouchBatch::try_new(&batch, self.reading.ids_differ, codes)?));
-                run.group = 0;
-                run.number = None;
-            }
+            while !self.take_from_batch(at, customer, touches) && self.load(at).await? {}
         }
         if self.marks {
             // Each run is sorted, and they come one after the other in time.
@@ -105,6 +98,67 @@ impl TouchRuns {
         Ok(())
     }
 
+    /// The first customer with rows that were not taken: not before one customer, and before another.
+    pub async fn next_customer(
+        &mut self,
+        from: Option<&CustomerKey>,
+        until: Option<&CustomerKey>,
+    ) -> Result<Option<CustomerKey>> {
+        let mut first: Option<(usize, usize)> = None;
+        for at in 0..self.runs.len() {
+            let Some(group) = self.first_group(at, from).await? else { continue };
+            let batch_of = |at: usize| self.runs[at].batch.as_ref().map(|batch| &batch.customers);
+            let Some(customers) = batch_of(at) else { continue };
+            let is_before = first.is_none_or(|(other, other_group)| {
+                batch_of(other)
+                    .is_some_and(|others| customers.cmp(group, others, other_group) == Ordering::Less)
+            });
+            if is_before {
+                first = Some((at, group));
+            }
+        }
+        let Some((at, group)) = first else { return Ok(None) };
+        let Some(batch) = &self.runs[at].batch else { return Ok(None) };
+        if until.is_some_and(|until| until.group_cmp(&batch.customers, group) != Ordering::Less) {
+            return Ok(None);
+        }
+        Ok(Some(CustomerKey::new(batch.customers.id(group))))
+    }
+
+    /// The group of a run's next customer who has an id and is not before another.
+    async fn first_group(&mut self, at: usize, from: Option<&CustomerKey>) -> Result<Option<usize>> {
+        loop {
+            let run = &mut self.runs[at];
+            if let Some(batch) = &run.batch {
+                let customers = &batch.customers;
+                if let Some(from) = from {
+                    run.group = from.first_group(customers, run.group);
+                }
+                while run.group < customers.len() && customers.id(run.group).is_none() {
+                    run.group += 1;
+                }
+                if run.group < customers.len() {
+                    return Ok(Some(run.group));
+                }
+            }
+            if !self.load(at).await? {
+                return Ok(None);
+            }
+        }
+    }
+
+    /// Loads a run's next batch; false at its end.
+    async fn load(&mut self, at: usize) -> Result<bool> {
+        let run = &mut self.runs[at];
+        run.batch = None;
+        let Some(batch) = run.stream.try_next().await? else { return Ok(false) };
+        let batch = TouchBatch::try_new(&batch, self.reading.ids_differ, &mut self.channels)?;
+        run.batch = Some(Arc::new(batch));
+        run.group = 0;
+        run.number = None;
+        Ok(true)
+    }
+
     /// Whether the run's batch has a later customer's row, so that this one's touches in the run are complete.
     fn take_from_batch(&mut self, at: usize, customer: &CustomerKey, touches: &mut Touches) -> bool {
         let run = &mut self.runs[at];
@@ -113,15 +167,19 @@ impl TouchRuns {
         let mut group = customer.first_group(customers, run.group);
         while group < customers.len() && customer.group_cmp(customers, group) == Ordering::Equal {
             let rows = customers.rows(group);
-            let (at, view) = (&batch.at[rows.clone()], batch.view.get(rows.clone()).unwrap_or_default());
-            let id_hash = batch.id_hash.get(rows.clone()).unwrap_or_default();
+            let touch_rows = TouchRows {
+                at: &batch.at[rows.clone()],
+                flags: batch.flags.get(rows.clone()).unwrap_or_default(),
+                channel: batch.key.get(rows.clone()).unwrap_or_default(),
+                id_hash: batch.id_hash.get(rows.clone()).unwrap_or_default(),
+            };
             if self.marks {
-                let codes = &batch.code[rows];
-                touches.extend(at, view, id_hash, at.iter().zip(codes).map(|(&at, &code)| mark(at, code)));
+                let codes = touch_rows.at.iter().zip(&batch.code[rows]);
+                touches.extend(touch_rows, codes.map(|(&at, &code)| mark(at, code)));
             } else {
                 let held = &mut self.held;
                 let number = *run.number.get_or_insert_with(|| held.push(Arc::clone(batch)));
-                touches.extend(at, view, id_hash, rows.map(|row| (number, row)));
+                touches.extend(touch_rows, rows.map(|row| (number, row)));
             }
             group += 1;
         }

@@ -5,6 +5,15 @@ use std::collections::HashMap;
 /// Where a row is: the number of its held batch, and the row in it.
 pub type Place = (usize, usize);
 
+/// The touch is a view; a click otherwise.
+pub const VIEW: u8 = 1;
+/// The touch's channel is direct.
+pub const DIRECT: u8 = 2;
+/// The touch's channel or campaign was asked to be left out.
+pub const FILTERED: u8 = 4;
+/// The touch took the customer over a step, such as becoming a lead.
+pub const MILESTONE: u8 = 8;
+
 /// Touches up to here are compared pair by pair; more are sorted by hash.
 const FEW: usize = 16;
 
@@ -16,17 +25,31 @@ pub trait TouchText {
     fn compare(&self, a: Place, b: Place) -> std::cmp::Ordering;
 }
 
+/// Rows of touches as they are read, of ascending instants.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct TouchRows<'a> {
+    pub at: &'a [i64],
+    /// Empty where no touch has a flag.
+    pub flags: &'a [u8],
+    /// Empty where no rule needs it.
+    pub channel: &'a [u32],
+    /// Empty where no id can be there twice.
+    pub id_hash: &'a [u64],
+}
+
 /// One customer's touches as parallel lists; kept and cleared, never re-allocated.
 #[derive(Debug, Default)]
 pub struct Touches {
     /// Instants in microseconds, ascending.
     pub at: Vec<i64>,
-    /// Whether the touch is a view; a click otherwise.
-    pub view: Vec<bool>,
+    /// What is known of each touch: any of the flags above.
+    pub flags: Vec<u8>,
+    /// The number of each touch's channel, the same in any spelling; empty where no rule needs it.
+    pub channel: Vec<u32>,
     /// Where the touch's row is.
     pub place: Vec<Place>,
-    /// Whether any touch is a view.
-    pub any_view: bool,
+    /// The flags that any touch has.
+    pub any_flags: u8,
     /// Touches whose id came before, with their instants.
     pub duplicates: Vec<(i64, Place)>,
     /// Empty where no id can be there twice.
@@ -38,27 +61,29 @@ impl Touches {
     /// Forgets the customer.
     pub fn clear(&mut self) {
         self.at.clear();
-        self.view.clear();
+        self.flags.clear();
+        self.channel.clear();
         self.place.clear();
-        self.any_view = false;
+        self.any_flags = 0;
         self.duplicates.clear();
         self.id_hash.clear();
     }
 
-    /// Adds touches of ascending instants: `view` and `id_hash` may be empty where no touch is a view, and where no id
-    /// can be there twice.
-    pub fn extend(&mut self, at: &[i64], view: &[bool], id_hash: &[u64], place: impl Iterator<Item = Place>) {
-        self.at.extend_from_slice(at);
-        self.view.extend_from_slice(view);
-        self.view.resize(self.at.len(), false);
-        self.any_view |= view.contains(&true);
-        self.id_hash.extend_from_slice(id_hash);
+    /// Adds rows, with the place of each.
+    pub fn extend(&mut self, rows: TouchRows<'_>, place: impl Iterator<Item = Place>) {
+        self.at.extend_from_slice(rows.at);
+        self.flags.extend_from_slice(rows.flags);
+        self.flags.resize(self.at.len(), 0);
+        self.any_flags |= rows.flags.iter().fold(0, |any, flags| any | flags);
+        self.channel.extend_from_slice(rows.channel);
+        self.id_hash.extend_from_slice(rows.id_hash);
         self.place.extend(place);
     }
 
     /// Bytes of memory held.
     pub fn size(&self) -> usize {
-        self.at.len() * (size_of::<i64>() + size_of::<bool>() + size_of::<Place>() + size_of::<u64>())
+        self.at.len()
+            * (size_of::<i64>() + size_of::<u8>() + size_of::<u32>() + size_of::<Place>() + size_of::<u64>())
     }
 
     /// Whether the customer has no touch at all.
@@ -87,7 +112,10 @@ impl Touches {
 
     fn reorder(&mut self, order: &[u32]) {
         self.at = order.iter().map(|&k| self.at[k as usize]).collect();
-        self.view = order.iter().map(|&k| self.view[k as usize]).collect();
+        self.flags = order.iter().map(|&k| self.flags[k as usize]).collect();
+        if !self.channel.is_empty() {
+            self.channel = order.iter().map(|&k| self.channel[k as usize]).collect();
+        }
         self.place = order.iter().map(|&k| self.place[k as usize]).collect();
         if !self.id_hash.is_empty() {
             self.id_hash = order.iter().map(|&k| self.id_hash[k as usize]).collect();
@@ -120,30 +148,41 @@ impl Touches {
         let mut first: HashMap<&str, usize> = HashMap::with_capacity(self.at.len());
         let mut kept = 0;
         for k in 0..self.at.len() {
-            let (at, view, place) = (self.at[k], self.view[k], self.place[k]);
+            let (at, place) = (self.at[k], self.place[k]);
             let Some(&earlier) = first.get(text.id(place)) else {
                 first.insert(text.id(place), kept);
-                (self.at[kept], self.view[kept], self.place[kept]) = (at, view, place);
+                self.copy(k, kept);
                 kept += 1;
                 continue;
             };
+            let (flags, earlier_flags) = (self.flags[k], self.flags[earlier]);
             let replaces = self.at[earlier] == at
-                && view
-                    .cmp(&self.view[earlier])
+                && (flags & VIEW)
+                    .cmp(&(earlier_flags & VIEW))
                     .then_with(|| text.compare(place, self.place[earlier]))
+                    .then_with(|| flags.cmp(&earlier_flags))
                     .is_lt();
             if replaces {
                 self.duplicates.push((at, self.place[earlier]));
-                self.view[earlier] = view;
-                self.place[earlier] = place;
+                self.copy(k, earlier);
             } else {
                 self.duplicates.push((at, place));
             }
         }
         self.at.truncate(kept);
-        self.view.truncate(kept);
+        self.flags.truncate(kept);
+        self.channel.truncate(kept);
         self.place.truncate(kept);
-        self.any_view = self.view.contains(&true);
+        self.any_flags = self.flags.iter().fold(0, |any, flags| any | flags);
+    }
+
+    fn copy(&mut self, from: usize, to: usize) {
+        self.at[to] = self.at[from];
+        self.flags[to] = self.flags[from];
+        self.place[to] = self.place[from];
+        if !self.channel.is_empty() {
+            self.channel[to] = self.channel[from];
+        }
     }
 }
 
@@ -168,7 +207,8 @@ mod tests {
         let mut touches = Touches::default();
         for (k, (at, id, _)) in rows.iter().enumerate() {
             // The ids' lengths as hashes: some ids collide without being equal.
-            touches.extend(&[*at], &[], &[id.len() as u64], std::iter::once((0, k)));
+            let row = TouchRows { at: &[*at], id_hash: &[id.len() as u64], ..TouchRows::default() };
+            touches.extend(row, std::iter::once((0, k)));
         }
         touches.dedupe(&text);
         touches

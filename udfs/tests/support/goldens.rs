@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use datafusion::arrow::array::AsArray;
-use datafusion::arrow::datatypes::{Decimal128Type, Int64Type};
+use datafusion::arrow::datatypes::{Decimal128Type, Float64Type, Int64Type};
 use datafusion::prelude::SessionContext;
 
-use super::tables::{Data, Order, Refund, Touch, register};
+use super::tables::{Data, Order, Refund, Touch, register, session};
 
 fn rows(text: &str) -> Vec<Vec<String>> {
     text.lines().skip(1).map(|line| line.split(',').map(str::to_owned).collect()).collect()
@@ -72,7 +72,7 @@ async fn credits(context: &SessionContext) -> Credits {
 
 #[tokio::test]
 async fn the_edge_cases_are_credited_exactly() {
-    let context = SessionContext::new();
+    let context = session();
     register(&context, edge());
     let mut expected = Credits::new();
     for row in rows(include_str!("../goldens/edge/expected_credit.csv")) {
@@ -83,8 +83,8 @@ async fn the_edge_cases_are_credited_exactly() {
     assert_eq!(credits(&context).await, expected);
 }
 
-#[tokio::test]
-async fn random_journeys_agree_within_half_a_cent_a_touch() {
+/// The journeys of the reference.
+fn journeys() -> Data {
     let mut data =
         Data { touches: touches(include_str!("../goldens/journeys/touches.csv")), ..Data::default() };
     for row in rows(include_str!("../goldens/journeys/orders.csv")) {
@@ -98,29 +98,69 @@ async fn random_journeys_agree_within_half_a_cent_a_touch() {
             cost: None,
         });
     }
-    let context = SessionContext::new();
-    register(&context, data);
-    let sql = "select channel, count(*) as n, sum(first_touch_credit), sum(last_touch_credit),
-        sum(linear_credit), sum(position_based_credit), sum(time_decay_credit)
-        from journeys(3650, 7) group by channel order by channel";
-    let mut ours = Vec::new();
-    for batch in context.sql(sql).await.unwrap().collect().await.unwrap() {
+    data
+}
+
+/// A column of the reference, a model, and the options that it is under.
+const RULE_MODELS: [(&str, &str, &str); 12] = [
+    ("first", "first_touch", ""),
+    ("last", "last_touch", ""),
+    ("last_non_direct", "last_non_direct", ""),
+    ("linear", "linear", ""),
+    ("u_40_20_40", "position_based", ""),
+    ("j_20_20_60", "j_shaped", ""),
+    ("inverse_j_60_20_20", "inverse_j", ""),
+    ("time_decay_168h", "time_decay", ""),
+    ("time_decay_floor_weeks", "time_decay", ", decay => 'stepped'"),
+    ("position_decay", "position_decay", ""),
+    ("linear_unique_channels", "linear", ", collapse => 'unique'"),
+    ("participation_value", "participation", ""),
+];
+
+/// By channel: the sum of a column under a model, and how many touches it is the sum of.
+async fn sums(
+    context: &SessionContext,
+    column: &str,
+    model: &str,
+    options: &str,
+) -> BTreeMap<String, (f64, i64)> {
+    let sql = format!(
+        "select channel, cast(sum({column}) as double), sum(row_count)
+        from journey_totals(3650, 7, models => '{model}'{options}) group by channel"
+    );
+    let mut sums = BTreeMap::new();
+    for batch in context.sql(&sql).await.unwrap().collect().await.unwrap() {
         for row in 0..batch.num_rows() {
-            let sums: Vec<f64> = (2..7)
-                .map(|k| batch.column(k).as_primitive::<Decimal128Type>().value(row) as f64 / 10_000.0)
-                .collect();
             let channel = batch.column(0).as_string::<i32>().value(row).to_owned();
-            ours.push((channel, batch.column(1).as_primitive::<Int64Type>().value(row), sums));
+            let sum = batch.column(1).as_primitive::<Float64Type>().value(row);
+            sums.insert(channel, (sum, batch.column(2).as_primitive::<Int64Type>().value(row)));
         }
     }
-    let reference = rows(include_str!("../goldens/journeys/reference.csv"));
-    assert_eq!(ours.len(), reference.len());
-    for ((channel, touches, sums), row) in ours.iter().zip(&reference) {
-        assert_eq!(channel, &row[0]);
-        // First, last, linear, position-based, time decay: the reference's columns.
-        for (sum, k) in sums.iter().zip([1, 2, 4, 5, 8]) {
-            let expected: f64 = row[k].parse().unwrap();
-            assert!((sum - expected).abs() <= 0.005 * *touches as f64, "{channel}: {sum} for {expected}");
+    sums
+}
+
+fn reference(column: &str) -> BTreeMap<String, f64> {
+    let text = include_str!("../goldens/journeys/reference.csv");
+    let at = text.lines().next().unwrap().split(',').position(|name| name == column).unwrap();
+    rows(text).into_iter().map(|row| (row[0].clone(), row[at].parse().unwrap())).collect()
+}
+
+#[tokio::test]
+async fn random_journeys_agree_within_half_a_cent_a_touch_under_every_rule_model() {
+    let context = session();
+    register(&context, journeys());
+    for (column, model, options) in RULE_MODELS {
+        let ours = sums(&context, "credit", model, options).await;
+        let expected = reference(column);
+        assert_eq!(ours.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>());
+        for (channel, (sum, touches)) in ours {
+            let expected = expected[&channel];
+            let is_near = (sum - expected).abs() <= 0.005 * touches as f64;
+            assert!(is_near, "{column} of {channel}: {sum} for {expected}");
         }
     }
+    let participations = sums(&context, "conversions", "participation", "").await;
+    let participations: BTreeMap<_, _> =
+        participations.into_iter().map(|(channel, (sum, _))| (channel, sum)).collect();
+    assert_eq!(participations, reference("participation_conversions"));
 }

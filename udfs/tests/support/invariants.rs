@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use datafusion::arrow::array::RecordBatch;
 use datafusion::arrow::compute::concat_batches;
 use datafusion::arrow::util::display::{ArrayFormatter, FormatOptions};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::SessionConfig;
 use proptest::prelude::*;
 
-use super::tables::{DAY, Data, Order, Refund, Touch, register_tables, table};
+use super::tables::{DAY, Data, Order, Refund, Touch, register_tables, session_with, table};
 
 prop_compose! {
     fn data()(
@@ -41,8 +41,8 @@ fn query(data: &Data, seed: usize, partitions: usize, size: usize) -> RecordBatc
         order.sort_by_key(|&row| (row as usize + 1).wrapping_mul(seed * 2_654_435_761) % 1_009);
         table(&batch, &order, partitions, size)
     });
-    let config = SessionConfig::new().with_target_partitions(partitions).with_batch_size(size * 3);
-    let context = SessionContext::new_with_config(config);
+    let context =
+        session_with(SessionConfig::new().with_target_partitions(partitions).with_batch_size(size * 3));
     register_tables(&context, touches, orders, refunds);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(async {

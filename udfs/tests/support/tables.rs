@@ -3,15 +3,14 @@
 use std::sync::Arc;
 
 use datafusion::arrow::array::{
-    ArrayRef, Decimal128Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
+    ArrayRef, Date32Array, Decimal128Array, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array,
 };
 use datafusion::arrow::compute::take_record_batch;
 use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemTable, TableProvider};
-use datafusion::prelude::SessionContext;
-use tributary_udfs::{
-    JourneyInput, JourneyTables, JourneyTotalsFunction, JourneysFunction, scalar_functions,
-};
+use datafusion::execution::SessionStateBuilder;
+use datafusion::prelude::{SessionConfig, SessionContext};
+use tributary_udfs::{JourneyInput, JourneyTables, relation_planner, scalar_functions, table_functions};
 
 pub const DAY: i64 = 86_400_000_000;
 
@@ -134,13 +133,41 @@ pub fn register_tables(
     }
     let tables = JourneyTables {
         store: "demo".into(),
+        zone: chrono_tz::Tz::UTC,
         touchpoints: JourneyInput::Any(touches),
         orders: JourneyInput::Any(orders),
         refunds,
+        rates: Some(rates()),
     };
-    let totals = JourneyTotalsFunction::new(tables.clone(), chrono_tz::Tz::UTC);
-    context.register_udtf(JourneyTotalsFunction::NAME, Arc::new(totals));
-    context.register_udtf(JourneysFunction::NAME, Arc::new(JourneysFunction::new(tables)));
+    for (name, function) in table_functions(&tables) {
+        context.register_udtf(name, function);
+    }
+}
+
+/// A session that takes arguments by name.
+pub fn session() -> SessionContext {
+    session_with(SessionConfig::new())
+}
+
+pub fn session_with(config: SessionConfig) -> SessionContext {
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_relation_planners(vec![relation_planner()]);
+    SessionContext::new_with_state(state.build())
+}
+
+/// One euro buys 1.25 dollars in the first days of 1970.
+fn rates() -> Arc<dyn TableProvider> {
+    let rate =
+        Decimal128Array::from_iter_values([1_250_000_000_000]).with_data_type(DataType::Decimal128(24, 12));
+    let batch = batch(vec![
+        ("date", Arc::new(Date32Array::from_iter_values([13]))),
+        ("base", texts(["EUR"].into_iter())),
+        ("quote", texts(["USD"].into_iter())),
+        ("rate", Arc::new(rate)),
+    ]);
+    Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).unwrap())
 }
 
 fn touch(id: &str, customer: &str, day: i64, channel: &str, kind: &'static str) -> Touch {
