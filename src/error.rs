@@ -7,6 +7,7 @@ use std::fmt;
 
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
+use tributary_udfs::ModelError;
 
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -209,7 +210,10 @@ impl From<DataFusionError> for Error {
                     let (kind, message) = (own.kind, own.message.clone());
                     return Self::new(kind, message).with_source(error);
                 }
-                None => (ErrorKind::Internal, "the query failed".into()),
+                None => match source.downcast_ref::<ModelError>() {
+                    Some(model) => (ErrorKind::InvalidRequest, model.to_string()),
+                    None => (ErrorKind::Internal, "the query failed".into()),
+                },
             },
             DataFusionError::ParquetError(_) => {
                 (ErrorKind::Unavailable, "a data file could not be read; run `tributary doctor`".into())

@@ -10,6 +10,8 @@ use datafusion::sql::sqlparser::ast::{
     self, Expr, Query, Select, SetExpr, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
+use tributary_udfs::is_journey_function;
+
 use super::answer::Params;
 use super::limits;
 use super::params::infer;
@@ -227,6 +229,17 @@ fn tables(statement: &Statement) -> Result<BTreeSet<String>> {
                 factor
             {
                 self.0.insert(name.to_string().to_lowercase());
+            }
+            ControlFlow::Continue(())
+        }
+
+        /// A call may stand as the argument of another: `markov(journey_paths())`.
+        fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expr {
+                let name = function.name.to_string().to_lowercase();
+                if is_journey_function(&name) {
+                    self.0.insert(name);
+                }
             }
             ControlFlow::Continue(())
         }

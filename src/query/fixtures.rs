@@ -72,7 +72,7 @@ pub async fn empty_store() -> SessionContext {
     let state = SessionStateBuilder::new()
         .with_config(SessionConfig::new().with_target_partitions(3))
         .with_default_features()
-        .with_relation_planners(vec![tributary_udfs::relation_planner()]);
+        .with_relation_planners(tributary_udfs::relation_planners());
     let ctx = SessionContext::new_with_state(state.build());
     for (name, columns) in TABLES {
         let table = MemTable::try_new(schema(columns), vec![vec![]]).unwrap();

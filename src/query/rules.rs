@@ -6,7 +6,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator, Ident, TableFactor, Value, VisitMut, VisitorMut,
+    Expr, FunctionArg, FunctionArgExpr, FunctionArgOperator, FunctionArguments, Ident, ObjectName,
+    TableFactor, Value, VisitMut, VisitorMut,
 };
 use tributary_udfs::{Parameter, ParameterKind, is_journey_function, profile_names, rule_parameters};
 
@@ -50,17 +51,32 @@ pub(super) fn pass_rules(tree: &mut impl VisitMut) {
         type Break = ();
 
         fn pre_visit_table_factor(&mut self, factor: &mut TableFactor) -> ControlFlow<()> {
-            if let TableFactor::Table { name, args: Some(call), .. } = factor
-                && is_journey_function(&name.to_string().to_lowercase())
-            {
-                for rule in &self.0 {
-                    let is_given = call.args.iter().any(|arg| is_named(arg, rule.name));
-                    if !is_given {
-                        call.args.push(argument(rule.name));
-                    }
-                }
+            if let TableFactor::Table { name, args: Some(call), .. } = factor {
+                self.pass(name, &mut call.args);
             }
             ControlFlow::Continue(())
+        }
+
+        /// A call may stand as the argument of another: `markov(journey_paths())`.
+        fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+            if let Expr::Function(function) = expr
+                && let FunctionArguments::List(list) = &mut function.args
+            {
+                self.pass(&function.name, &mut list.args);
+            }
+            ControlFlow::Continue(())
+        }
+    }
+    impl Passer {
+        fn pass(&self, function: &ObjectName, args: &mut Vec<FunctionArg>) {
+            if !is_journey_function(&function.to_string().to_lowercase()) {
+                return;
+            }
+            for rule in &self.0 {
+                if !args.iter().any(|arg| is_named(arg, rule.name)) {
+                    args.push(argument(rule.name));
+                }
+            }
         }
     }
     let _ = VisitMut::visit(tree, &mut Passer(rule_parameters()));

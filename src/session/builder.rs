@@ -12,7 +12,7 @@ use datafusion::execution::disk_manager::DiskManagerBuilder;
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tributary_udfs::{JourneyInput, JourneyTables, is_journey_function, relation_planner, table_functions};
+use tributary_udfs::{JourneyInput, JourneyTables, reads_journeys, relation_planners, table_functions};
 
 use super::pinned_table::PinnedTable;
 use crate::error::Result;
@@ -78,7 +78,7 @@ impl Pins {
 
 /// The raw tables that a name in a query stands for.
 fn tables_behind(name: &str) -> Vec<&str> {
-    if is_journey_function(name) { JOURNEY_TABLES.to_vec() } else { vec![name] }
+    if reads_journeys(name) { JOURNEY_TABLES.to_vec() } else { vec![name] }
 }
 
 /// Builds sessions over one lake.
@@ -108,7 +108,7 @@ impl Sessions {
             .with_config(self.config())
             .with_runtime_env(self.runtime.clone())
             .with_default_features()
-            .with_relation_planners(vec![relation_planner()])
+            .with_relation_planners(relation_planners())
             .build();
         let context = SessionContext::new_with_state(state);
         let schema = Arc::new(MemorySchemaProvider::new());

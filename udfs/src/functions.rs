@@ -11,11 +11,14 @@ use crate::attribution::{
     View, WINDOW_PARAMETERS,
 };
 use crate::calendar::LocalDay;
+use crate::data_driven::{ModelRelations, PathModel};
 use crate::money::{SafeRatio, SplitMoney};
 use crate::rating::RateMetric;
 
 /// The family of the functions over journeys.
 const ATTRIBUTION: &str = "attribution";
+/// The family of the functions over paths.
+const DATA_DRIVEN: &str = "data-driven";
 
 /// A function's manual page.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -60,15 +63,21 @@ pub fn profile_names() -> Vec<String> {
     Profile::all().iter().map(|profile| profile.name.clone()).collect()
 }
 
-/// Whether a table function reads the tables that journeys are made of.
+/// Whether a table function reads the tables that journeys are made of, or may where it is given none.
+pub fn reads_journeys(name: &str) -> bool {
+    is_journey_function(name) || PathModel::named(name).is_some()
+}
+
+/// Whether a table function looks at the store's journeys, and takes the rules.
 pub fn is_journey_function(name: &str) -> bool {
     View::ALL.iter().any(|view| view.name() == name)
 }
 
-/// Returns the planner that lets table functions take their arguments by name.
-pub fn relation_planner() -> Arc<dyn RelationPlanner> {
+/// Returns the planners that let table functions take arguments by name, and relations of journeys.
+pub fn relation_planners() -> Vec<Arc<dyn RelationPlanner>> {
     let names = |view: View| view.parameters().iter().map(|parameter| parameter.name).collect();
-    Arc::new(NamedArguments::new(View::ALL.map(|view| (view.name(), names(view))).into()))
+    let by_name = NamedArguments::new(View::ALL.map(|view| (view.name(), names(view))).into());
+    vec![Arc::new(ModelRelations), Arc::new(by_name)]
 }
 
 /// Returns every function's manual page, by family and name; the table functions are among them.
@@ -82,6 +91,7 @@ pub fn documentation() -> Vec<FunctionDoc> {
         arguments: Vec::new(),
         example: ProfilesFunction::EXAMPLE.to_owned(),
     });
+    pages.extend(PathModel::ALL.map(model_page));
     for function in scalar_functions() {
         pages.extend(function.documentation().map(|documentation| page(function.name(), documentation)));
     }
@@ -89,11 +99,27 @@ pub fn documentation() -> Vec<FunctionDoc> {
     pages
 }
 
+fn argument(parameter: &Parameter) -> (String, String) {
+    let meaning = format!("{} {} if not given.", parameter.doc, capitalised(parameter.default));
+    (parameter.name.to_owned(), meaning)
+}
+
+fn model_page(model: PathModel) -> FunctionDoc {
+    let journeys = "The journeys: a call such as journey_paths(), or a query in parentheses with the columns channels (a list) or path (a text), conversions, and where there are any value or revenue, and non_conversions. All of the store's if not given.";
+    let parameters = model.parameters();
+    FunctionDoc {
+        name: model.name().to_owned(),
+        family: DATA_DRIVEN.to_owned(),
+        syntax: format!("{}([journeys] [, parameter => constant, ...])", model.name()),
+        description: model.description().to_owned(),
+        arguments: std::iter::once(("journeys".to_owned(), journeys.to_owned()))
+            .chain(parameters.iter().map(argument))
+            .collect(),
+        example: model.example().to_owned(),
+    }
+}
+
 fn view_page(view: View) -> FunctionDoc {
-    let argument = |parameter: &Parameter| {
-        let meaning = format!("{} {} if not given.", parameter.doc, capitalised(parameter.default));
-        (parameter.name.to_owned(), meaning)
-    };
     FunctionDoc {
         name: view.name().to_owned(),
         family: ATTRIBUTION.to_owned(),
@@ -127,7 +153,7 @@ mod tests {
     #[test]
     fn every_function_has_a_whole_page() {
         let pages = documentation();
-        assert_eq!(pages.len(), scalar_functions().len() + View::ALL.len() + 1);
+        assert_eq!(pages.len(), scalar_functions().len() + View::ALL.len() + PathModel::ALL.len() + 1);
         for page in pages {
             assert!(page.syntax.starts_with(&format!("{}(", page.name)), "{}", page.name);
             assert!(page.example.contains(&page.name), "{}", page.name);

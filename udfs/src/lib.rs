@@ -4,6 +4,7 @@
 
 pub mod attribution;
 pub mod calendar;
+pub mod data_driven;
 mod functions;
 pub mod money;
 pub mod rating;
@@ -11,7 +12,8 @@ pub mod rating;
 pub use attribution::{
     JourneyInput, JourneyTables, Model, Parameter, ParameterKind, SortedRuns, SortedTable,
 };
+pub use data_driven::ModelError;
 pub use functions::{
-    FunctionDoc, documentation, is_journey_function, profile_names, relation_planner, rule_parameters,
-    scalar_functions, table_functions,
+    FunctionDoc, documentation, is_journey_function, profile_names, reads_journeys, relation_planners,
+    rule_parameters, scalar_functions, table_functions,
 };

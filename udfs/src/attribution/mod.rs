@@ -42,12 +42,12 @@ mod totals_sink;
 mod touch_runs;
 mod touches;
 
-pub use arguments::{Kind as ParameterKind, Parameter};
+pub use arguments::{Arguments, Kind as ParameterKind, Parameter};
 pub use currency::minor_unit;
 pub use journey_function::{JourneyFunction, View};
 pub use journeys_exec::JourneysExec;
 pub use model::Model;
-pub use named_arguments::NamedArguments;
+pub use named_arguments::{NamedArguments, positional};
 pub use plan::JourneyTables;
 pub use profiles::Profile;
 pub use profiles_function::ProfilesFunction;

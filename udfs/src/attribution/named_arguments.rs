@@ -19,40 +19,39 @@ impl NamedArguments {
     pub fn new(parameters: HashMap<&'static str, Vec<&'static str>>) -> Self {
         Self { parameters }
     }
+}
 
-    /// The arguments in the order of the parameters; null where none was given.
-    fn positional(&self, function: &str, args: Vec<FunctionArg>) -> Result<Vec<FunctionArg>> {
-        let Some(parameters) = self.parameters.get(function) else { return Ok(args) };
-        let mut given: Vec<Option<FunctionArgExpr>> = vec![None; parameters.len()];
-        let mut is_named = false;
-        for (position, arg) in args.into_iter().enumerate() {
-            let (at, value) = match arg {
-                FunctionArg::Named { name, arg, .. }
-                | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg, .. } => {
-                    is_named = true;
-                    (place(function, parameters, &name)?, arg)
-                }
-                FunctionArg::Unnamed(value) if !is_named && position < parameters.len() => (position, value),
-                FunctionArg::Unnamed(_) if is_named => {
-                    return plan_err!("{function}: an argument without a name comes after one with a name");
-                }
-                FunctionArg::Unnamed(_) => {
-                    return plan_err!("{function} takes at most {} arguments", parameters.len());
-                }
-                FunctionArg::ExprNamed { .. } => {
-                    return plan_err!("{function}: the name of an argument is not a plain name");
-                }
-            };
-            if given[at].replace(value).is_some() {
-                return plan_err!("{function}: {} is given twice", parameters[at]);
+/// Returns the arguments in the order of the parameters; null where none was given.
+pub fn positional(function: &str, parameters: &[&str], args: Vec<FunctionArg>) -> Result<Vec<FunctionArg>> {
+    let mut given: Vec<Option<FunctionArgExpr>> = vec![None; parameters.len()];
+    let mut is_named = false;
+    for (position, arg) in args.into_iter().enumerate() {
+        let (at, value) = match arg {
+            FunctionArg::Named { name, arg, .. }
+            | FunctionArg::ExprNamed { name: Expr::Identifier(name), arg, .. } => {
+                is_named = true;
+                (place(function, parameters, &name)?, arg)
             }
+            FunctionArg::Unnamed(value) if !is_named && position < parameters.len() => (position, value),
+            FunctionArg::Unnamed(_) if is_named => {
+                return plan_err!("{function}: an argument without a name comes after one with a name");
+            }
+            FunctionArg::Unnamed(_) => {
+                return plan_err!("{function} takes at most {} arguments", parameters.len());
+            }
+            FunctionArg::ExprNamed { .. } => {
+                return plan_err!("{function}: the name of an argument is not a plain name");
+            }
+        };
+        if given[at].replace(value).is_some() {
+            return plan_err!("{function}: {} is given twice", parameters[at]);
         }
-        while given.last().is_some_and(Option::is_none) {
-            given.pop();
-        }
-        let null = || FunctionArgExpr::Expr(Expr::Value(Value::Null.into()));
-        Ok(given.into_iter().map(|value| FunctionArg::Unnamed(value.unwrap_or_else(null))).collect())
     }
+    while given.last().is_some_and(Option::is_none) {
+        given.pop();
+    }
+    let null = || FunctionArgExpr::Expr(Expr::Value(Value::Null.into()));
+    Ok(given.into_iter().map(|value| FunctionArg::Unnamed(value.unwrap_or_else(null))).collect())
 }
 
 fn place(function: &str, parameters: &[&str], name: &Ident) -> Result<usize> {
@@ -91,8 +90,10 @@ impl RelationPlanner for NamedArguments {
         else {
             return Ok(RelationPlanning::Original(Box::new(relation)));
         };
-        if let Some(function) = function_name(&name) {
-            call.args = self.positional(&function, call.args)?;
+        if let Some(function) = function_name(&name)
+            && let Some(parameters) = self.parameters.get(&*function)
+        {
+            call.args = positional(&function, parameters, call.args)?;
         }
         let args = Some(call);
         let relation = TableFactor::Table {

@@ -164,3 +164,62 @@ async fn random_journeys_agree_within_half_a_cent_a_touch_under_every_rule_model
         participations.into_iter().map(|(channel, (sum, _))| (channel, sum)).collect();
     assert_eq!(participations, reference("participation_conversions"));
 }
+
+/// The journeys of the reference as a relation: path, conversions, value, non_conversions.
+async fn register_reference_paths(context: &SessionContext) {
+    let mut values = Vec::new();
+    for row in rows(include_str!("../goldens/journeys/journeys.csv")) {
+        let (path, is_converted, value) = (&row[1], row[3] == "1", &row[4]);
+        values.push(format!("('{path}', {}, {value}, {})", u8::from(is_converted), u8::from(!is_converted)));
+    }
+    let sql = format!(
+        "create view reference_paths as select * from (values {}) as journeys (path, conversions, value, non_conversions)",
+        values.join(", ")
+    );
+    context.sql(&sql).await.unwrap();
+}
+
+#[tokio::test]
+async fn data_driven_models_agree_with_the_reference_over_the_lakes_journeys() {
+    let context = session();
+    register(&context, journeys());
+    register_reference_paths(&context).await;
+    let columns = [
+        ("markov1_removal", "removal_effect", "markov(JOURNEYS, chain_order => 1)"),
+        ("markov1_value", "value", "markov(JOURNEYS, chain_order => 1)"),
+        ("markov2_removal", "removal_effect", "markov(JOURNEYS, chain_order => 2)"),
+        ("markov2_value", "value", "markov(JOURNEYS, chain_order => 2)"),
+        ("markov3_removal", "removal_effect", "markov(JOURNEYS, chain_order => 3)"),
+        ("markov3_value", "value", "markov(JOURNEYS, chain_order => 3)"),
+        ("shapley_cumulative_value", "value", "shapley(JOURNEYS)"),
+        ("shapley_cumulative_conversions", "conversions", "shapley(JOURNEYS)"),
+        ("shapley_rate_raw", "shapley_value", "shapley(JOURNEYS, worth => 'conversion_rate')"),
+        ("shapley_rate_share_value", "value", "shapley(JOURNEYS, worth => 'conversion_rate')"),
+    ];
+    for (column, name, function) in columns {
+        let expected = reference(column);
+        for journeys in ["journey_paths(lookback_days => 3650)", "(select * from reference_paths)"] {
+            let sql = format!(
+                "select channel, cast({name} as double) from {}",
+                function.replace("JOURNEYS", journeys)
+            );
+            let mut ours = BTreeMap::new();
+            for batch in context.sql(&sql).await.unwrap().collect().await.unwrap() {
+                for row in 0..batch.num_rows() {
+                    let value = batch.column(1).as_primitive::<Float64Type>().value(row);
+                    ours.insert(batch.column(0).as_string::<i32>().value(row).to_owned(), value);
+                }
+            }
+            assert_eq!(ours.keys().collect::<Vec<_>>(), expected.keys().collect::<Vec<_>>(), "{sql}");
+            for (channel, value) in ours {
+                let expected = expected[&channel];
+                // Values are rounded to ten-thousandths.
+                let tolerance = if name == "value" { 1e-3 } else { 1e-8 * expected.abs().max(1.0) };
+                assert!(
+                    (value - expected).abs() < tolerance,
+                    "{column} of {channel}: {value} for {expected}"
+                );
+            }
+        }
+    }
+}

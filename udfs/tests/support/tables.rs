@@ -10,7 +10,7 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::execution::SessionStateBuilder;
 use datafusion::prelude::{SessionConfig, SessionContext};
-use tributary_udfs::{JourneyInput, JourneyTables, relation_planner, scalar_functions, table_functions};
+use tributary_udfs::{JourneyInput, JourneyTables, relation_planners, scalar_functions, table_functions};
 
 pub const DAY: i64 = 86_400_000_000;
 
@@ -153,7 +153,7 @@ pub fn session_with(config: SessionConfig) -> SessionContext {
     let state = SessionStateBuilder::new()
         .with_config(config)
         .with_default_features()
-        .with_relation_planners(vec![relation_planner()]);
+        .with_relation_planners(relation_planners());
     SessionContext::new_with_state(state.build())
 }
 
