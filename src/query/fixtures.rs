@@ -90,6 +90,7 @@ pub async fn empty_store() -> SessionContext {
         orders: JourneyInput::Any(orders.await.unwrap()),
         refunds: refunds.await.unwrap(),
         rates: Some(rates.await.unwrap()),
+        identities: None,
     };
     for (name, function) in tributary_udfs::table_functions(&tables) {
         ctx.register_udtf(name, function);

@@ -24,7 +24,7 @@ const SCHEMA: &str = "store";
 const SPILL_BYTES: u64 = 10 << 30;
 
 /// The tables that journeys are made of; `stores` has the zone that their days are of.
-const JOURNEY_TABLES: [&str; 5] = ["touchpoints", "orders", "refunds", "rates", "stores"];
+const JOURNEY_TABLES: [&str; 6] = ["touchpoints", "orders", "refunds", "identities", "rates", "stores"];
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -149,6 +149,7 @@ impl Sessions {
             orders: JourneyInput::Sorted(pinned("orders")?),
             refunds: pinned("refunds")?,
             rates: Some(pinned("rates")?),
+            identities: Some(pinned("identities")?),
         };
         for (name, function) in table_functions(&tables) {
             context.register_udtf(name, function);

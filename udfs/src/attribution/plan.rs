@@ -9,10 +9,12 @@ use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::{Result, plan_err};
 use datafusion::physical_plan::{ExecutionPlan, collect};
 
+use super::identities::Identities;
 use super::inputs::{OrderInstants, RefundedOrders};
-use super::journeys_exec::{Cut, Input, JourneysExec, Sink, Task};
+use super::journeys_exec::{Cut, INPUT_ORDERS, Input, JourneysExec, Sink, Task};
 use super::rates::Rates;
-use super::rules::{RefundView, Reuse, Rules};
+use super::resolve_exec::ResolveExec;
+use super::rules::{Reuse, Rules};
 use super::runs::{JourneyInput, SortedRuns, SortedTable};
 
 /// Ranges of customers for each thread: while one waits for its file, another works.
@@ -29,6 +31,8 @@ pub struct JourneyTables {
     pub refunds: Arc<dyn TableProvider>,
     /// Daily rates between currencies, where there are any.
     pub rates: Option<Arc<dyn TableProvider>>,
+    /// Who anonymous ids turned out to be, where that is known.
+    pub identities: Option<Arc<dyn TableProvider>>,
 }
 
 /// What is read beside what is always needed.
@@ -57,14 +61,18 @@ pub async fn plan(
     if wanted.profit {
         order_columns.push("cost_of_goods");
     }
+    let identities = identities(tables, state).await?;
     let mut bounds = Vec::new();
     let (touches, orders) = match (&tables.touchpoints, &tables.orders) {
         (JourneyInput::Sorted(touchpoints), JourneyInput::Sorted(orders)) => {
             let order_span = order_span(tables, orders, state, &rules, &sink).await?;
             let lookback_us = rules.longest_lookback_us();
-            let touch_span = order_span.map(|(from, to)| (from.saturating_sub(lookback_us), to));
+            // Why a touch is refused, or an order has none, depends on touches of any instant.
+            let gives_reasons = rules.include_refused || schema.index_of("reason").is_ok();
+            let touch_span = order_span.filter(|_| !gives_reasons);
+            let touch_span = touch_span.map(|(from, to)| (from.saturating_sub(lookback_us), to));
             let (touches, orders) = (touchpoints.runs(touch_span).await?, orders.runs(order_span).await?);
-            if touches.overlap() && !touch_columns.contains(&"touch_id") {
+            if (touches.overlap() || identities.is_some()) && !touch_columns.contains(&"touch_id") {
                 // Touches of one instant are in the order of their ids.
                 touch_columns.push("touch_id");
             }
@@ -73,13 +81,31 @@ pub async fn plan(
                 touch_columns.retain(|name| *name != "kind");
             }
             bounds = touches.bounds(state.config().target_partitions() * RANGES_PER_THREAD);
-            (of_runs(&*touches, &touch_columns, &bounds)?, of_runs(&*orders, &order_columns, &bounds)?)
+            let of_runs = |runs: &dyn SortedRuns, columns: &[&str], order: &[&str]| match &identities {
+                None => of_runs(runs, columns, &bounds),
+                Some(identities) => resolved_runs(runs, columns, &bounds, identities, order),
+            };
+            let [touch_order, order_order, _] = INPUT_ORDERS;
+            (
+                of_runs(&*touches, &touch_columns, touch_order)?,
+                of_runs(&*orders, &order_columns, order_order)?,
+            )
         }
         (touchpoints, orders) => {
             if !touch_columns.contains(&"touch_id") {
                 touch_columns.push("touch_id");
             }
-            (whole(touchpoints, state, &touch_columns).await?, whole(orders, state, &order_columns).await?)
+            let mut inputs = [
+                whole(touchpoints, state, &touch_columns).await?,
+                whole(orders, state, &order_columns).await?,
+            ];
+            if let Some(identities) = &identities {
+                inputs = inputs.map(|Input { plan, .. }| Input {
+                    plan: ResolveExec::all(plan, identities),
+                    cut: Cut::Whole,
+                });
+            }
+            inputs.into()
         }
     };
     let mut refund_columns = vec!["refund_id", "order_id", "refunded_at", "amount"];
@@ -107,12 +133,7 @@ async fn order_span(
 ) -> Result<Option<(i64, i64)>> {
     let lookback_us = rules.longest_lookback_us();
     let booked = sink.range().booked_us();
-    let span = match rules.refunds {
-        RefundView::Cash => ordered_between(tables, orders, state, booked).await?,
-        // Whatever is booked is booked on its order's date; but for refunds without an order, which need none.
-        RefundView::Cohort => booked,
-    };
-    let Some((from, to)) = span else { return Ok(None) };
+    let Some((from, to)) = ordered_between(tables, orders, state, booked).await? else { return Ok(None) };
     let from = match rules.reuse {
         Reuse::All => from,
         // Only an earlier order that is nearer than the lookback takes touches away.
@@ -169,6 +190,29 @@ async fn ordered_between(
         }
     }
     Ok(Some((from, to)))
+}
+
+/// Who anonymous ids turned out to be; none where nobody is known to be another.
+async fn identities(tables: &JourneyTables, state: &dyn Session) -> Result<Option<Arc<Identities>>> {
+    let Some(table) = &tables.identities else { return Ok(None) };
+    let links = whole_table(&**table, state, &["anonymous_id", "customer_id"]).await?;
+    let identities = Identities::try_new(&collect(links.plan, state.task_ctx()).await?)?;
+    Ok((!identities.is_empty()).then(|| Arc::new(identities)))
+}
+
+/// Runs of resolved customers: those of anonymous ids come as one run more, of any instant.
+fn resolved_runs(
+    runs: &dyn SortedRuns,
+    columns: &[&str],
+    bounds: &[String],
+    identities: &Arc<Identities>,
+    order: &[&str],
+) -> Result<Input> {
+    let mut spans = runs.spans();
+    spans.push((i64::MIN, i64::MAX));
+    let (cut_runs, uncut) = (runs.scan(columns, bounds)?, runs.scan(columns, &[])?);
+    let plan = ResolveExec::runs(cut_runs, uncut, identities, bounds, order)?;
+    Ok(Input { plan, cut: Cut::Runs { spans: spans.into(), overlap: true } })
 }
 
 fn of_runs(runs: &dyn SortedRuns, columns: &[&str], bounds: &[String]) -> Result<Input> {

@@ -138,6 +138,7 @@ pub fn register_tables(
         orders: JourneyInput::Any(orders),
         refunds,
         rates: Some(rates()),
+        identities: None,
     };
     for (name, function) in table_functions(&tables) {
         context.register_udtf(name, function);
