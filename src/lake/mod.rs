@@ -18,6 +18,9 @@ mod table;
 mod tables;
 mod write;
 
+#[cfg(test)]
+mod added_columns_tests;
+
 pub use landing::{Batch, BatchName, Committed, Landing};
 pub use provider::StoreTable;
 pub use replace::replace_store;

@@ -35,8 +35,8 @@ pub struct StoreRuns {
     runs: Vec<Arc<Run>>,
     /// `None` where every key is in one file only.
     newest: Option<Arc<NewestVersions>>,
-    /// Where the first column of the order is in the file.
-    sort_column: usize,
+    /// The first column of the order.
+    sort_column: Option<String>,
 }
 
 /// Consecutive rows of a row group that share a page of the sort column.
@@ -64,8 +64,7 @@ impl StoreRuns {
             }
         }
         runs.sort_by(|a, b| (&a.file.month, &a.file.path).cmp(&(&b.file.month, &b.file.path)));
-        let schema = table.spec.file_schema();
-        let sort_column = table.spec.sort.first().and_then(|name| schema.index_of(name).ok()).unwrap_or(0);
+        let sort_column = table.spec.sort.first().cloned();
         Ok(Self { table, runs, newest, sort_column })
     }
 
@@ -95,8 +94,11 @@ impl StoreRuns {
     /// The pages of a row group, by what its statistics know: one page where there is no index.
     fn pages(&self, metadata: &ParquetMetaData, group: usize) -> Vec<Page> {
         let row_count = metadata.row_group(group).num_rows() as usize;
-        let index = metadata.column_index().and_then(|index| index.get(group)?.get(self.sort_column));
-        let offsets = metadata.offset_index().and_then(|index| index.get(group)?.get(self.sort_column));
+        let columns = metadata.file_metadata().schema_descr().columns();
+        let sort_column =
+            columns.iter().position(|column| Some(column.name()) == self.sort_column.as_deref());
+        let index = metadata.column_index().and_then(|index| index.get(group)?.get(sort_column?));
+        let offsets = metadata.offset_index().and_then(|index| index.get(group)?.get(sort_column?));
         let (Some(ColumnIndexMetaData::BYTE_ARRAY(values)), Some(offsets)) = (index, offsets) else {
             return vec![Page {
                 rows: 0..row_count,

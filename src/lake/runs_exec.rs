@@ -4,8 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::filter_record_batch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_expr::EquivalenceProperties;
@@ -41,9 +42,9 @@ pub struct RunPart {
 pub struct RunsExec {
     table: Arc<LakeTable>,
     parts: Vec<RunPart>,
-    /// All columns of a file, with the types to read them as.
+    /// All columns of the table, with the types to read them as.
     read_schema: SchemaRef,
-    /// Columns to read, of the file's.
+    /// Columns to read, of the table's.
     read: Vec<usize>,
     /// Columns to give out, of those read.
     wanted: Vec<usize>,
@@ -83,6 +84,27 @@ impl RunsExec {
         );
         Ok(Self { table, parts, read_schema, read, wanted, newest, properties: Arc::new(properties) })
     }
+
+    /// The columns that a file has, with the types to read them as.
+    fn file_schema(&self, run: &Run) -> Result<SchemaRef> {
+        let columns = run.metadata.file_metadata().schema_descr().columns();
+        let fields = columns.iter().map(|column| self.read_schema.field_with_name(column.name()).cloned());
+        Ok(Arc::new(Schema::new(fields.collect::<Result<Vec<_>, _>>()?)))
+    }
+}
+
+/// The columns of a schema: null where a file was written before there was the column.
+fn with_all_columns(batch: RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+    if batch.num_columns() == schema.fields().len() {
+        return Ok(batch);
+    }
+    let column = |field: &FieldRef| match batch.column_by_name(field.name()) {
+        Some(column) => Arc::clone(column),
+        None => new_null_array(field.data_type(), batch.num_rows()),
+    };
+    let columns = schema.fields().iter().map(column).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
 }
 
 impl DisplayAs for RunsExec {
@@ -125,14 +147,16 @@ impl ExecutionPlan for RunsExec {
                 DataFusionError::from(Error::unavailable(message).with_source(error))
             }
         };
-        let options = ArrowReaderOptions::new().with_schema(self.read_schema.clone());
+        let options = ArrowReaderOptions::new().with_schema(self.file_schema(&run)?);
         let metadata = ArrowReaderMetadata::try_new(run.metadata.clone(), options).map_err(&failed)?;
         #[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
         let reader =
             ParquetObjectReader::new(self.table.storage.store.clone(), self.table.file_path(&run.file)?)
                 .with_file_size(run.file.size_bytes);
         let builder = ParquetRecordBatchStreamBuilder::new_with_metadata(reader, metadata);
-        let mask = ProjectionMask::leaves(builder.parquet_schema(), self.read.iter().copied());
+        let read_schema = Arc::new(self.read_schema.project(&self.read)?);
+        let names = read_schema.fields().iter().map(|field| field.name().as_str());
+        let mask = ProjectionMask::columns(builder.parquet_schema(), names);
         let row_count = groups.iter().map(|group| run.metadata.row_group(*group).num_rows() as usize).sum();
         let stream = builder
             .with_projection(mask)
@@ -144,7 +168,7 @@ impl ExecutionPlan for RunsExec {
             .map_err(failed);
         let (spec, newest, wanted) = (self.table.spec.clone(), self.newest.clone(), self.wanted.clone());
         let rows = stream.map(move |batch| {
-            let batch = batch?;
+            let batch = with_all_columns(batch?, &read_schema)?;
             let Some(newest) = &newest else { return Ok(batch) };
             let current = newest.current_rows(&spec, &batch)?;
             let projected = batch.project(&wanted)?;

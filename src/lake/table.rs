@@ -170,6 +170,7 @@ impl LakeTable {
         if delta.state.is_none() {
             self.create_if_missing(&mut delta).await?;
         }
+        self.add_missing_columns(&mut delta).await?;
         let mut last_error = None;
         for _ in 0..COMMIT_ATTEMPTS {
             match self.try_commit(&delta, &change, operation).await {
@@ -322,6 +323,23 @@ impl LakeTable {
             return Err(Error::unavailable(format!("table {} could not be made", self.spec.name)));
         }
         Ok(())
+    }
+
+    /// Tells the log of columns that the table has got since it was made. Files that were written before have nulls there.
+    async fn add_missing_columns(&self, delta: &mut DeltaTable) -> Result<()> {
+        let state = delta.snapshot().map_err(|error| self.log_error(error))?;
+        let known = state.schema();
+        let missing: Vec<_> = delta_columns(&self.spec)
+            .into_iter()
+            .filter(|column| known.field(column.name()).is_none())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        if let Err(error) = delta.clone().add_columns().with_fields(missing).await {
+            tracing::debug!(table = %self.spec.name, %error, "another writer may have added the columns");
+        }
+        self.refresh(delta).await.map(|_| ())
     }
 
     fn checkpoint_in_background(&self, delta: &DeltaTable, version: u64) {
