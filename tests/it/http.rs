@@ -99,8 +99,12 @@ async fn land_sample(engine: &Engine) {
         ];
         land_rows(engine, store, "metrics", &rows).await;
         let at = "2026-01-15T10:00:00Z";
-        let touch = |id: &str, channel: &str| json!({"touch_id": id, "customer_id": "c1", "touched_at": "2026-01-14T10:00:00Z", "channel": channel});
-        land_rows(engine, store, "touchpoints", &[touch("t1", "email"), touch("t2", "seo")]).await;
+        let touch = |id: &str, customer: &str, channel: &str| json!({"touch_id": id, "customer_id": customer, "touched_at": "2026-01-14T10:00:00Z", "channel": channel});
+        let converting = [touch("t1", "c1", "email"), touch("t2", "c1", "seo")];
+        // Without these no lift could be told from another.
+        let others = [touch("t3", "c2", "seo"), touch("t4", "c3", "email")];
+        let touches = [converting, others].concat();
+        land_rows(engine, store, "touchpoints", &touches).await;
         let order = json!({"order_id": format!("order-of-{store}"), "customer_id": "c1", "ordered_at": at,
                            "status": "completed", "currency": currency, "revenue": "100.01"});
         land_rows(engine, store, "orders", &[order]).await;
@@ -301,7 +305,9 @@ async fn errors_are_problem_documents_of_one_shape() {
     // The same without an announced length.
     let chunks = (0..20).map(|_| Ok::<_, std::io::Error>(vec![b'x'; 10]));
     let stream = reqwest::Body::wrap_stream(futures::stream::iter(chunks));
-    problem(server.post("/v1/land/orders", stream), 413).await;
+    let unread = server.post("/v1/land/orders", stream).send().await.unwrap();
+    assert_eq!(unread.headers()["connection"], "close");
+    problem_of(unread, 413).await;
     let own = server.get("/nowhere").header("x-request-id", "mine-1").send().await.unwrap();
     assert_eq!(own.headers()["x-request-id"], "mine-1");
     problem(server.get("/v1/tables").header("host", "evil.example"), 403).await;

@@ -81,7 +81,9 @@ fn foreign(status: StatusCode) -> Problem {
     let error = match status {
         StatusCode::NOT_FOUND => Error::not_found("there is no such path: / lists them"),
         StatusCode::METHOD_NOT_ALLOWED => return Problem::method_not_allowed(),
-        StatusCode::PAYLOAD_TOO_LARGE => Error::limit("the body is larger than this path takes"),
+        StatusCode::PAYLOAD_TOO_LARGE => {
+            return Problem::too_large("the body is larger than this path takes");
+        }
         StatusCode::UNSUPPORTED_MEDIA_TYPE => {
             Error::invalid("the content type is not one that this path takes")
         }

@@ -38,8 +38,10 @@ impl Problem {
         Self::new(StatusCode::FORBIDDEN, Error::unauthorized(message))
     }
 
+    /// What is left of the body is not read, so that the connection cannot be used again.
     pub fn too_large(message: impl Into<String>) -> Self {
         Self::new(StatusCode::PAYLOAD_TOO_LARGE, Error::limit(message))
+            .with_header(header::CONNECTION, HeaderValue::from_static("close"))
     }
 
     pub fn with_header(mut self, name: HeaderName, value: HeaderValue) -> Self {
