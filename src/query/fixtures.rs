@@ -14,7 +14,7 @@ use tributary_udfs::{JourneyInput, JourneyTables};
 use super::{Params, Planned, Registry, plan};
 
 /// Columns as `name:kind`; kinds are t(ext), i(nstant), d(ate), m(oney), c(ount), f(loat).
-const TABLES: [(&str, &str); 8] = [
+const TABLES: [(&str, &str); 9] = [
     ("stores", "store_id:t name:t industry:t currency:t timezone:t status:t"),
     (
         "touchpoints",
@@ -25,6 +25,7 @@ const TABLES: [(&str, &str); 8] = [
         "store_id:t order_id:t customer_id:t ordered_at:i status:t currency:t revenue:m cost_of_goods:m",
     ),
     ("refunds", "store_id:t refund_id:t order_id:t refunded_at:i amount:m"),
+    ("lifts", "store_id:t channel:t lift:m measured_on:d source:t"),
     ("rates", "store_id:t date:d base:t quote:t rate:m source:t"),
     (
         "metrics",

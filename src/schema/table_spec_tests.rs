@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 use super::*;
 
 /// Every raw table and its key beside the store, as the design lists them; `quarantine` is the landing's own.
-const DESIGNED: [(&str, &[&str]); 14] = [
+const DESIGNED: [(&str, &[&str]); 15] = [
     ("benchmarks", &["channel", "metric", "industry"]),
     ("campaigns", &["campaign_id"]),
     ("channels", &["channel"]),
@@ -16,6 +16,7 @@ const DESIGNED: [(&str, &[&str]); 14] = [
     ("customers", &["customer_id"]),
     ("identities", &["anonymous_id"]),
     ("invites", &["invite_id"]),
+    ("lifts", &["channel"]),
     ("metrics", &["channel", "source", "campaign", "date"]),
     ("orders", &["order_id"]),
     ("quarantine", &["quarantine_id"]),

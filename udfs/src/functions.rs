@@ -11,7 +11,7 @@ use crate::attribution::{
     View, WINDOW_PARAMETERS,
 };
 use crate::calendar::LocalDay;
-use crate::data_driven::{ModelRelations, PathModel};
+use crate::data_driven::{LiftCredits, ModelRelations, NormalDeviation, PathModel};
 use crate::money::{SafeRatio, SplitMoney};
 use crate::rating::RateMetric;
 
@@ -36,7 +36,9 @@ pub struct FunctionDoc {
 /// Returns every scalar function, to be registered in a session.
 pub fn scalar_functions() -> Vec<ScalarUDF> {
     vec![
+        ScalarUDF::from(LiftCredits::default()),
         ScalarUDF::from(LocalDay::default()),
+        ScalarUDF::from(NormalDeviation::default()),
         ScalarUDF::from(RateMetric::default()),
         ScalarUDF::from(SafeRatio::default()),
         ScalarUDF::from(SplitMoney::default()),

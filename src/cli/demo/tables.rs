@@ -4,7 +4,7 @@ use chrono::{Days, NaiveDate};
 use serde_json::json;
 
 use super::catalogue::PLACEMENTS;
-use super::model::CHANNELS;
+use super::model::{BASELINE, CHANNELS};
 use super::rows::{money, push, rfc3339};
 use super::stores::{DemoStore, Period};
 
@@ -12,8 +12,8 @@ use super::stores::{DemoStore, Period};
 pub type SmallTable = fn(&DemoStore, Period, &mut Vec<u8>);
 
 /// Tables whose rows do not come from journeys.
-pub const SMALL_TABLES: [(&str, SmallTable); 3] =
-    [("stores", stores), ("campaigns", campaigns), ("content", content)];
+pub const SMALL_TABLES: [(&str, SmallTable); 4] =
+    [("stores", stores), ("campaigns", campaigns), ("content", content), ("lifts", lifts)];
 
 /// Landed after the nightly batch, which does not read it: where its rows are, all is done.
 pub const LAST_TABLE: (&str, SmallTable) = ("channels", channels);
@@ -27,6 +27,23 @@ fn channels(store: &DemoStore, _: Period, out: &mut Vec<u8>) {
                 "kind": channel.kind,
                 "monthly_budget": dollars(store, channel.monthly_budget_dollars),
                 "status": "active",
+            }),
+            out,
+        );
+    }
+}
+
+/// The truth that the journeys were drawn from.
+fn lifts(_: &DemoStore, period: Period, out: &mut Vec<u8>) {
+    let known = CHANNELS.iter().map(|channel| (channel.name, channel.lift));
+    for (channel, lift) in std::iter::once(("(baseline)", BASELINE)).chain(known) {
+        let measured_on = period.first_day.to_string();
+        push(
+            &json!({
+                "channel": channel,
+                "lift": lift.to_string(),
+                "measured_on": measured_on,
+                "source": "the demo's generator",
             }),
             out,
         );

@@ -20,7 +20,7 @@ use super::shapley::{Shapley, shapley_cumulative, shapley_rate};
 /// Who gets what no channel does.
 const UNATTRIBUTED: &str = "(unattributed)";
 /// Who gets what would have come anyway.
-const BASELINE: &str = "(baseline)";
+pub const BASELINE: &str = "(baseline)";
 const ARROW: &str = " > ";
 const TEN_THOUSANDTHS: f64 = 1e4;
 

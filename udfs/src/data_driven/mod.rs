@@ -28,8 +28,10 @@ mod normal;
 mod random;
 
 mod answers;
+mod lift_credits;
 mod model_function;
 mod model_relation;
+mod normal_deviation;
 mod path_aggregate;
 mod path_input;
 
@@ -37,5 +39,7 @@ mod path_input;
 mod test_data;
 
 pub use error::ModelError;
+pub use lift_credits::LiftCredits;
 pub use model_function::PathModel;
 pub use model_relation::ModelRelations;
+pub use normal_deviation::NormalDeviation;
