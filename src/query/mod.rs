@@ -14,6 +14,8 @@ mod stack;
 mod value;
 
 #[cfg(test)]
+mod attribution_tests;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod sql_tests;
