@@ -165,7 +165,7 @@ impl Engine {
         self.time_zone_at(store, version, &pins).await
     }
 
-    async fn time_zone_at(&self, store: &str, version: i64, pins: &Pins) -> Result<Tz> {
+    async fn time_zone_at(&self, store: &str, version: u64, pins: &Pins) -> Result<Tz> {
         if let Some((known, zone)) = self.inner.zones.get(store).await
             && known == version
         {

@@ -5,7 +5,7 @@ use futures::TryStreamExt;
 
 use super::open::{Engine, check_store};
 use crate::error::{Error, Result};
-use crate::lake::replace_store;
+use crate::lake::{is_computed_from, replace_store};
 use crate::query::{self, NamedQuery, Params, Registry, ResultStream};
 use crate::schema::{
     BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec,
@@ -56,13 +56,13 @@ impl Engine {
         let table = self.inner.lake.table(name)?;
         let bound = named.bind(&Params::new(), chrono::Utc::now().date_naive())?;
         let pins = Pins::newest(&self.inner.lake, bound.tables.iter().map(String::as_str)).await?;
-        let computed_from_us = pins.newest_ingested_us(store);
-        if table.snapshot().await?.data_version(store) == computed_from_us {
+        let inputs = pins.fingerprint(store);
+        if is_computed_from(table, store, &inputs).await? {
             return Ok(false);
         }
         let ResultStream { stream, .. } = self.run(store, bound, &pins).await?;
         let rows: Vec<_> = stream.try_collect().await?;
-        replace_store(table, store, &rows, computed_from_us).await?;
+        replace_store(table, store, &rows, &inputs).await?;
         Ok(true)
     }
 }

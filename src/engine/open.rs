@@ -80,7 +80,7 @@ pub(super) struct Inner {
     /// Named queries with their parameters bound, by name, parameters and day.
     pub bound: moka::sync::Cache<(String, Params, NaiveDate), Arc<BoundQuery>>,
     /// Each store's time zone, and the version of `stores` that it was read from.
-    pub zones: moka::future::Cache<String, (i64, chrono_tz::Tz)>,
+    pub zones: moka::future::Cache<String, (u64, chrono_tz::Tz)>,
     pub options: EngineOptions,
 }
 

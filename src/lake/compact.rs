@@ -1,12 +1,12 @@
 //! Compaction: the landed files of a store become sorted files whose keys are disjoint.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
 use futures::StreamExt;
 
-use super::data_file::{DataFile, files_of_store};
+use super::data_file::{DATA_VERSION_TAG, DataFile, files_of_store};
 use super::newest::{NewestVersions, read_file, version_columns};
 use super::operation::Operation;
 use super::provider::StoreTable;
@@ -37,8 +37,7 @@ pub fn is_due(files: &[&Arc<DataFile>]) -> bool {
 /// replacing the rows compacted here. Two compactors cannot both win: each commit carries the next number
 /// of one fence, and removes files that the other has removed already.
 pub async fn compact_store(table: &Arc<LakeTable>, store: &str, context: &Arc<TaskContext>) -> Result<bool> {
-    let fence = format!("compact/{store}");
-    let round = table.transaction(&fence).await?.unwrap_or(0) + 1;
+    let fence = table.fence(format!("compact/{store}")).await?;
     let snapshot = table.snapshot().await?;
     let files: Vec<Arc<DataFile>> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
     if files.iter().all(|file| file.is_compacted()) {
@@ -46,15 +45,21 @@ pub async fn compact_store(table: &Arc<LakeTable>, store: &str, context: &Arc<Ta
     }
     let newest = table.newest_versions(store, &files).await?;
     let months = affected_months(table, &files, newest.as_ref()).await?;
-    let mut change = Change { transactions: vec![(fence, round)], ..Change::default() };
+    let mut change = Change { fence: Some(fence), ..Change::default() };
     for (month, part) in by_month(&files) {
         if !months.contains(&month) {
             continue;
         }
         change.removes.extend(part.iter().map(|file| remove(table, store, file, false)));
+        let data_version = part.iter().map(|file| file.data_version).max().unwrap_or(0);
         let rows = StoreTable::try_new(table.clone(), store, part, newest.clone())?.merged_scan()?;
         let rows = rows.execute(0, context.clone())?;
-        change.adds.extend(write_sorted(table, store, month, rows).await?);
+        let mut adds = write_sorted(table, store, month, rows).await?;
+        for add in &mut adds {
+            let tags = HashMap::from([(DATA_VERSION_TAG.to_owned(), Some(data_version.to_string()))]);
+            add.tags = Some(tags);
+        }
+        change.adds.extend(adds);
     }
     table.commit(change, Operation::Compact).await?;
     Ok(true)

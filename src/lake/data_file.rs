@@ -25,6 +25,9 @@ pub const COMPACTED_PREFIX: &str = "base-";
 /// Landed files begin with this: a key of theirs may be in other files too, and then the newest row counts.
 pub const LANDED_PREFIX: &str = "land-";
 
+/// The tag of a file's log entry that names the commit which last changed its data.
+pub const DATA_VERSION_TAG: &str = "tributary.dataVersion";
+
 /// Least and greatest value and number of nulls of one column; `None` where unknown.
 #[derive(Debug, Clone, Default)]
 pub struct ColumnRange {
@@ -41,6 +44,8 @@ pub struct DataFile {
     pub row_count: u64,
     pub store: String,
     pub month: Option<String>,
+    /// The version of the commit that last changed the data; 0 where it was written before that was noted.
+    pub data_version: u64,
     pub ranges: HashMap<String, ColumnRange>,
     /// The footer, once it was read.
     pub metadata: tokio::sync::OnceCell<Arc<ParquetMetaData>>,
@@ -70,12 +75,16 @@ impl DataFile {
             };
             ranges.insert(name.clone(), range);
         }
+        #[expect(deprecated, reason = "nothing else gives out tags")]
+        let tags = view.add_action().tags.unwrap_or_default();
+        let data_version = tags.get(DATA_VERSION_TAG).and_then(|version| version.as_ref()?.parse().ok());
         Ok(Self {
             path,
             size_bytes: view.size().unsigned_abs(),
             row_count,
             store,
             month,
+            data_version: data_version.unwrap_or(0),
             ranges,
             metadata: tokio::sync::OnceCell::new(),
         })

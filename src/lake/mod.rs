@@ -20,10 +20,12 @@ mod write;
 
 #[cfg(test)]
 mod added_columns_tests;
+#[cfg(test)]
+mod version_tests;
 
 pub use landing::{Batch, BatchName, Committed, Landing};
 pub use provider::StoreTable;
-pub use replace::replace_store;
+pub use replace::{is_computed_from, replace_store};
 pub use runs::StoreRuns;
 pub use seeds::benchmark_seeds;
 pub use storage::Storage;

@@ -6,6 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray
 use arrow::compute::cast;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
+use sha2::{Digest, Sha256};
 
 use super::data_file::{DataFile, files_of_store};
 use super::operation::Operation;
@@ -14,22 +15,25 @@ use super::write::{partition_values, write_sorted};
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 
-/// Writes the computed rows; `computed_from_us` is the newest landing among the rows that they were
-/// computed from, and becomes the table's own data version: equal inputs, equal version.
+/// Writes the computed rows; `inputs` says which data they were computed from.
 pub async fn replace_store(
     table: &Arc<LakeTable>,
     store: &str,
     rows: &[RecordBatch],
-    computed_from_us: i64,
+    inputs: &str,
 ) -> Result<()> {
-    let fence = format!("replace/{store}");
-    let round = table.transaction(&fence).await?.unwrap_or(0) + 1;
+    let fence = table.fence(format!("replace/{store}")).await?;
+    let at_us = table.next_ingested_us();
     let snapshot = table.snapshot().await?;
     let removes =
         files_of_store(&snapshot.files, store).into_iter().map(|file| remove(table, store, file, true));
-    let mut change =
-        Change { removes: removes.collect(), transactions: vec![(fence, round)], ..Change::default() };
-    let stamped: Vec<_> = rows.iter().map(|rows| stamp(&table.spec, rows, computed_from_us)).collect();
+    let mut change = Change {
+        removes: removes.collect(),
+        transactions: vec![(inputs_id(store), digest(inputs))],
+        fence: Some(fence),
+        ..Change::default()
+    };
+    let stamped: Vec<_> = rows.iter().map(|rows| stamp(&table.spec, rows, at_us)).collect();
     let rows = RecordBatchStreamAdapter::new(
         table.spec.file_schema(),
         stream::iter(stamped).map(|rows| rows.map_err(Into::into)),
@@ -38,10 +42,24 @@ pub async fn replace_store(
     for add in &mut change.adds {
         add.data_change = true;
     }
-    if change.adds.is_empty() && change.removes.is_empty() {
-        return Ok(());
-    }
     table.commit(change, Operation::Replace).await.map(drop)
+}
+
+/// Whether a store's rows were computed from these very inputs.
+pub async fn is_computed_from(table: &LakeTable, store: &str, inputs: &str) -> Result<bool> {
+    Ok(table.transaction(&inputs_id(store)).await? == Some(digest(inputs)))
+}
+
+fn inputs_id(store: &str) -> String {
+    format!("inputs/{store}")
+}
+
+/// A text as a number that fits a transaction's.
+fn digest(text: &str) -> u64 {
+    let hash = Sha256::digest(text);
+    let mut bytes = [0; 8];
+    bytes.copy_from_slice(&hash[..8]);
+    u64::from_be_bytes(bytes) >> 1
 }
 
 /// Takes a file out of the table; readers of older versions still find it until it is vacuumed.

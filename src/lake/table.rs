@@ -14,7 +14,7 @@ use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use parquet::file::metadata::ParquetMetaData;
 
-use super::data_file::{DataFile, files_of_store};
+use super::data_file::{DATA_VERSION_TAG, DataFile, files_of_store};
 use super::newest::{NewestVersions, read_metadata};
 use super::operation::{Operation, delta_columns};
 use super::provider::StoreTable;
@@ -39,10 +39,10 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The version of one store's data: changes with every landing of that store, not with compaction.
-    pub fn data_version(&self, store: &str) -> i64 {
+    /// The version of one store's data: that of the last commit which changed it. Compaction does not.
+    pub fn data_version(&self, store: &str) -> u64 {
         let files = self.files.iter().filter(|file| file.store == store);
-        files.map(|file| file.newest_ingested_us()).max().unwrap_or(0)
+        files.map(|file| file.data_version).max().unwrap_or(0)
     }
 }
 
@@ -53,6 +53,15 @@ pub struct Change {
     pub removes: Vec<Remove>,
     /// Application id to the number kept with it; `commit` replaces nothing of it.
     pub transactions: Vec<(String, u64)>,
+    /// What the change was made from must still hold.
+    pub fence: Option<Fence>,
+}
+
+/// A number in the log that only one of two commits made from it can take further.
+#[derive(Debug, Clone)]
+pub struct Fence {
+    app_id: String,
+    round: u64,
 }
 
 pub struct LakeTable {
@@ -161,6 +170,12 @@ impl LakeTable {
         later(last.unwrap_or_else(|last| last))
     }
 
+    /// Notes how far a fence is, before what is to be committed behind it is read.
+    pub async fn fence(&self, app_id: String) -> Result<Fence> {
+        let round = self.transaction(&app_id).await?.unwrap_or(0);
+        Ok(Fence { app_id, round })
+    }
+
     /// Commits a change on top of whatever other writers have committed meanwhile, and says its version.
     ///
     /// An error of a commit does not mean that it was not made: its answer may have been lost. So every
@@ -173,6 +188,9 @@ impl LakeTable {
         self.add_missing_columns(&mut delta).await?;
         let mut last_error = None;
         for _ in 0..COMMIT_ATTEMPTS {
+            if !self.is_open(&delta, change.fence.as_ref()).await? {
+                return Err(self.lost());
+            }
             match self.try_commit(&delta, &change, operation).await {
                 Ok(version) => {
                     self.refresh(&mut delta).await?;
@@ -187,10 +205,7 @@ impl LakeTable {
             }
             if operation != Operation::Land {
                 // Another writer was faster: what was read for the rewrite may be gone.
-                return Err(Error::conflict(format!(
-                    "table {}: the rewrite lost to another writer",
-                    self.spec.name
-                )));
+                return Err(self.lost());
             }
         }
         Err(Error::unavailable(format!("table {}: the commit did not succeed; try again", self.spec.name))
@@ -201,12 +216,26 @@ impl LakeTable {
     pub async fn transaction(&self, app_id: &str) -> Result<Option<u64>> {
         self.snapshot().await?;
         let delta = self.delta.lock().await;
+        self.transaction_of(&delta, app_id).await
+    }
+
+    async fn transaction_of(&self, delta: &DeltaTable, app_id: &str) -> Result<Option<u64>> {
         let Some(state) = &delta.state else { return Ok(None) };
         let number = state
             .transaction_version(self.log.as_ref(), app_id)
             .await
             .map_err(|error| self.log_error(error))?;
         Ok(number.map(i64::cast_unsigned))
+    }
+
+    /// Whether nobody has passed a fence since it was noted.
+    async fn is_open(&self, delta: &DeltaTable, fence: Option<&Fence>) -> Result<bool> {
+        let Some(Fence { app_id, round }) = fence else { return Ok(true) };
+        Ok(self.transaction_of(delta, app_id).await?.unwrap_or(0) == *round)
+    }
+
+    fn lost(&self) -> Error {
+        Error::conflict(format!("table {}: the rewrite lost to another writer", self.spec.name))
     }
 
     pub fn file_path(&self, file: &DataFile) -> Result<Path> {
@@ -229,12 +258,15 @@ impl LakeTable {
     ) -> Result<u64, DeltaTableError> {
         let state = delta.snapshot()?;
         let next = state.version() + 1;
+        let fence = change.fence.iter().map(|fence| (fence.app_id.clone(), fence.round + 1));
         let transactions = change
             .transactions
             .iter()
+            .cloned()
+            .chain(fence)
             .map(|(app_id, number)| Transaction {
-                app_id: app_id.clone(),
-                version: operation.number(next, *number).cast_signed(),
+                app_id,
+                version: operation.number(next, number).cast_signed(),
                 last_updated: Some(chrono::Utc::now().timestamp_millis()),
             })
             .collect();
@@ -249,7 +281,7 @@ impl LakeTable {
             .iter()
             .cloned()
             .map(Action::Remove)
-            .chain(change.adds.iter().cloned().map(Action::Add))
+            .chain(change.adds.iter().map(|add| Action::Add(with_data_version(add, next))))
             .collect();
         let committed = CommitBuilder::from(properties)
             .with_actions(actions)
@@ -304,6 +336,10 @@ impl LakeTable {
         if delta.state.is_some() {
             return Ok(());
         }
+        // What a derived table was computed from is remembered until it is computed again.
+        let retention = (!self.spec.derived).then_some(TRANSACTION_RETENTION);
+        let configuration =
+            retention.map(|retention| ("delta.setTransactionRetentionDuration", Some(retention)));
         let created = DeltaTable::new(self.log.clone())
             .create()
             .with_log_store(self.log.clone())
@@ -311,7 +347,7 @@ impl LakeTable {
             .with_comment(self.spec.summary.clone())
             .with_columns(delta_columns(&self.spec))
             .with_partition_columns(self.spec.partition_columns())
-            .with_configuration([("delta.setTransactionRetentionDuration", Some(TRANSACTION_RETENTION))])
+            .with_configuration(configuration)
             .with_raise_if_key_not_exists(false)
             .with_save_mode(SaveMode::Ignore)
             .await;
@@ -361,6 +397,14 @@ impl LakeTable {
         ))
         .with_source(error)
     }
+}
+
+/// Notes in a file's log entry which commit changed the data; a rewrite has that of what it rewrites.
+fn with_data_version(add: &Add, version: u64) -> Add {
+    let mut add = add.clone();
+    let tags = add.tags.get_or_insert_default();
+    tags.entry(DATA_VERSION_TAG.to_owned()).or_insert_with(|| Some(version.to_string()));
+    add
 }
 
 /// Whether a change whose commit failed is nevertheless in the table: its answer was lost.

@@ -61,13 +61,8 @@ impl Pins {
     }
 
     /// The version of a store's data in one of the tables; none where it is not among them.
-    pub fn data_version(&self, table: &str, store: &str) -> Option<i64> {
+    pub fn data_version(&self, table: &str, store: &str) -> Option<u64> {
         self.snapshots.get(table).map(|snapshot| snapshot.data_version(store))
-    }
-
-    /// The newest instant, in microseconds, at which any of the tables' rows were landed.
-    pub fn newest_ingested_us(&self, store: &str) -> i64 {
-        self.snapshots.values().map(|snapshot| snapshot.data_version(store)).max().unwrap_or(0)
     }
 
     /// The least version of the tables that have rows: a receipt's version is in all of them from there on.
