@@ -79,7 +79,8 @@ pub fn attribute_order<S: Sink>(
     let mut post = |refund: Option<&Refund>, net: Net, net_profit: Option<Net>, sink: &mut S| {
         let entry = entry(order, refund, net, net_profit, n, rules.refunds);
         if n == 0 {
-            let reason = if touches.is_empty() { NO_TOUCHES } else { NO_ELIGIBLE_TOUCH };
+            let knows_any = scratch.selection.knows_any(touches, rules);
+            let reason = if knows_any { NO_ELIGIBLE_TOUCH } else { NO_TOUCHES };
             sink.push_unattributed(entry, reason);
         } else {
             push_journey(entry, journey, touches, scratch, sink);

@@ -18,7 +18,7 @@ use super::model_filter::models_of;
 use super::output::{credits_schema, journeys_schema, wanted};
 use super::path_counts::{PathOptions, paths_schema};
 use super::plan::{JourneyTables, WantedColumns, plan};
-use super::rules::{INCLUDE_REFUSED, RULE_PARAMETERS, Rules, WINDOW_PARAMETERS};
+use super::rules::{INCLUDE_REFUSED, REFUSED_DAYS, RULE_PARAMETERS, Rules, WINDOW_PARAMETERS};
 use super::totals::{TotalsOptions, totals_schema};
 
 /// A way to look at journeys.
@@ -121,6 +121,9 @@ impl View {
             View::Paths => parameters.extend(RANGE_PARAMETERS),
         }
         parameters.extend(RULE_PARAMETERS);
+        if matches!(self, View::Rows | View::Credits) {
+            parameters.push(REFUSED_DAYS);
+        }
         parameters
     }
 

@@ -325,7 +325,10 @@ impl ExecutionPlan for JourneysExec {
         };
         let reading = TouchReading {
             spans,
-            refused: rules.include_refused || schema.index_of("reason").is_ok() || idle.is_some(),
+            beyond_us: match idle {
+                Some(_) => i64::MAX,
+                None => rules.beyond_window_us(schema.index_of("reason").is_ok()),
+            },
             ids_differ,
             overlap,
             totals: !matches!(sink, Sink::Rows { .. }),

@@ -67,10 +67,11 @@ pub async fn plan(
         (JourneyInput::Sorted(touchpoints), JourneyInput::Sorted(orders)) => {
             let order_span = order_span(tables, orders, state, &rules, &sink).await?;
             let lookback_us = rules.longest_lookback_us();
-            // Why a touch is refused, or an order has none, depends on touches of any instant.
-            let gives_reasons = rules.include_refused || schema.index_of("reason").is_ok();
-            let touch_span = order_span.filter(|_| !gives_reasons);
-            let touch_span = touch_span.map(|(from, to)| (from.saturating_sub(lookback_us), to));
+            let beyond_us = rules.beyond_window_us(schema.index_of("reason").is_ok());
+            let touch_span = order_span.map(|(from, to)| {
+                let earliest = from.saturating_sub(lookback_us).saturating_sub(beyond_us);
+                (earliest, to.saturating_add(beyond_us))
+            });
             let (touches, orders) = (touchpoints.runs(touch_span).await?, orders.runs(order_span).await?);
             if (touches.overlap() || identities.is_some()) && !touch_columns.contains(&"touch_id") {
                 // Touches of one instant are in the order of their ids.

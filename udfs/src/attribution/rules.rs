@@ -132,6 +132,8 @@ pub struct Rules {
     pub currency: Option<String>,
     /// Whether touches and orders without credit are listed, with the reason.
     pub include_refused: bool,
+    /// How far from the window touches are listed that it does not hold, in microseconds; any touch where none is given.
+    pub refused_us: Option<i64>,
 }
 
 impl Default for Rules {
@@ -153,6 +155,7 @@ impl Default for Rules {
             refunds: RefundView::Cash,
             currency: None,
             include_refused: false,
+            refused_us: None,
         }
     }
 }
@@ -179,6 +182,14 @@ pub const INCLUDE_REFUSED: Parameter = Parameter {
     kind: Kind::Flag,
     default: "false",
     doc: "Whether touches and orders without credit are listed too, with the reason.",
+};
+
+/// How far listing goes.
+pub const REFUSED_DAYS: Parameter = Parameter {
+    name: "refused_days",
+    kind: Kind::Days,
+    default: "any",
+    doc: "With include_refused, how many days before the window and after the order touches are listed.",
 };
 
 /// The parameters that choose among the rules, of every function of journeys.
@@ -344,6 +355,7 @@ impl Rules {
             },
             currency: arguments.currency("currency")?,
             include_refused: arguments.flag("include_refused")?.unwrap_or(false),
+            refused_us: arguments.number("refused_days")?.map(|days| (days * DAY_US).round() as i64),
         })
     }
 
@@ -360,5 +372,15 @@ impl Rules {
     /// How far an order looks back, in microseconds.
     pub fn longest_lookback_us(&self) -> i64 {
         self.lookback_us.max(self.view_lookback_us)
+    }
+
+    /// How far before the window and after the order touches matter that it does not count: for themselves where they are
+    /// listed, and else for the reason of an order that counts none.
+    pub fn beyond_window_us(&self, gives_reasons: bool) -> i64 {
+        match self.refused_us {
+            Some(us) if self.include_refused => us,
+            _ if self.include_refused || gives_reasons => i64::MAX,
+            _ => 0,
+        }
     }
 }

@@ -20,9 +20,9 @@ pub enum Journey {
 pub struct Selection {
     /// Touches that count, of the customer's.
     chosen: Vec<u32>,
-    /// Why each touch of the window does not count; `CREDITED` where it does.
+    /// Why each touch that was looked at does not count; `CREDITED` where it does.
     reasons: Vec<Reason>,
-    /// The first touch of the window.
+    /// The first touch that was looked at.
     base: usize,
     /// The chosen touches' facts.
     at: Vec<i64>,
@@ -100,23 +100,27 @@ impl Selection {
         }
     }
 
-    /// The customer's touches that the last order does not count, each with the reason. All of them, where refused
-    /// touches are included.
+    /// The customer's touches that the last order does not count, each with the reason: those in the window, and those
+    /// beyond it that are to be listed.
     pub fn refused(&self) -> impl Iterator<Item = (usize, Reason)> {
         let reasons = self.reasons.iter().enumerate();
         reasons.filter(|(_, reason)| **reason != CREDITED).map(|(k, &reason)| (self.base + k, reason))
     }
 
-    /// Finds the reason of every touch in the longest window, or of all where they are to be listed.
+    /// Whether there is a touch that could have counted, or would be listed.
+    pub fn knows_any(&self, touches: &Touches, rules: &Rules) -> bool {
+        if rules.include_refused { !self.reasons.is_empty() } else { !touches.is_empty() }
+    }
+
+    /// Finds the reason of every touch in the longest window, and of those beyond it that are to be listed.
     fn judge(&mut self, ordered_at: i64, touches: &Touches, rules: &Rules) {
         let click_from = ordered_at.saturating_sub(rules.lookback_us);
         let view_from = ordered_at.saturating_sub(rules.view_lookback_us);
-        let (from, to) = if rules.include_refused {
-            (0, touches.at.len())
-        } else {
-            let from = touches.at.partition_point(|&at| at < click_from.min(view_from));
-            (from, from + touches.at[from..].partition_point(|&at| at <= ordered_at))
-        };
+        let beyond_us = rules.beyond_window_us(false);
+        let earliest = click_from.min(view_from).saturating_sub(beyond_us);
+        let latest = ordered_at.saturating_add(beyond_us);
+        let from = touches.at.partition_point(|&at| at < earliest);
+        let to = from + touches.at[from..].partition_point(|&at| at <= latest);
         let used_until = match rules.reuse {
             Reuse::ResetAtConversion => self.previous_order_at,
             Reuse::All | Reuse::NextConversionOnly => None,

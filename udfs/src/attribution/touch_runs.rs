@@ -18,8 +18,8 @@ use super::touches::{Place, TouchRows, Touches};
 pub struct TouchReading {
     /// The first and the last instant of each run, in microseconds.
     pub spans: Vec<(i64, i64)>,
-    /// Touches that no order can count are wanted too, for the reasons.
-    pub refused: bool,
+    /// How far before and after the instants asked for touches matter too, in microseconds.
+    pub beyond_us: i64,
     /// No id is there twice.
     pub ids_differ: bool,
     /// Rows of one customer may be in several runs that are not one after the other in time.
@@ -79,9 +79,11 @@ impl TouchRuns {
         (from, to): (i64, i64),
         touches: &mut Touches,
     ) -> Result<()> {
+        let from = from.saturating_sub(self.reading.beyond_us);
+        let to = to.saturating_add(self.reading.beyond_us);
         for at in 0..self.runs.len() {
             let (first, last) = self.runs[at].span;
-            if !self.reading.refused && (first > to || last < from) {
+            if first > to || last < from {
                 continue;
             }
             while !self.take_from_batch(at, customer, touches) && self.load(at).await? {}
