@@ -22,7 +22,10 @@ doc = "How many touches the Markov chain remembers, 1 to 4."
 */
 
 -- Accuracy is 1 less half the sum of absolute differences: 1 where all shares are right. What comes without any channel
--- is in no share. A channel's true share is the sum over journeys of its Shapley value under the known lifts.
+-- is in no share. A channel's true share is the sum over journeys of its Shapley value under the known lifts. Lifts are
+-- estimated from journeys with touches: those without are only seen where they converted.
+--
+-- What is added up is decimal: a sum of floats would depend on the order of the rows.
 with
 known as (
     select
@@ -51,7 +54,7 @@ journey_credits as (
 true_credits as (
     select
         credit['channel'] as channel,
-        sum(journey_count * credit['expected']) as expected
+        sum(cast(journey_count * credit['expected'] as decimal(28, 10))) as expected
     from journey_credits
     where credit['channel'] <> '(baseline)'
     group by credit['channel']
@@ -60,7 +63,7 @@ true_credits as (
 true_shares as (
     select
         channel,
-        expected / sum(expected) over () as true_share
+        safe_ratio(expected, sum(expected) over ()) as true_share
     from true_credits
 ),
 
@@ -69,7 +72,7 @@ model_conversions as (
         model,
         model_order,
         lower(channel) as channel,
-        cast(sum(conversions) as double) as conversions
+        sum(cast(conversions as decimal(28, 10))) as conversions
     from journey_totals(start => $start, "end" => $end)
     where channel <> '(unattributed)'
     group by model, model_order, lower(channel)
@@ -78,7 +81,7 @@ model_conversions as (
         'markov',
         101,
         channel,
-        conversions
+        cast(conversions as decimal(28, 10))
     from markov(journey_paths(start => $start, "end" => $end), chain_order => $chain_order)
     where removal_effect is not null
     union all
@@ -86,7 +89,7 @@ model_conversions as (
         'shapley_cumulative',
         102,
         channel,
-        conversions
+        cast(conversions as decimal(28, 10))
     from shapley(journey_paths(start => $start, "end" => $end))
     where shapley_value is not null
     union all
@@ -94,7 +97,7 @@ model_conversions as (
         'shapley_conversion_rate',
         103,
         channel,
-        conversions
+        cast(conversions as decimal(28, 10))
     from shapley(journey_paths(start => $start, "end" => $end), worth => 'conversion_rate')
     where shapley_value is not null
     union all
@@ -102,12 +105,14 @@ model_conversions as (
         'lift',
         104,
         channel,
-        expected_conversions
+        cast(expected_conversions as decimal(28, 10))
     from lift(
         (
             select *
             from journey_paths(start => $start, "end" => $end)
-            where exists (select 1 from lifts)
+            where
+                touch_count > 0
+                and exists (select 1 from lifts)
         )
     )
     where channel <> '(baseline)'
@@ -138,7 +143,7 @@ compared as (
 scored as (
     select
         *,
-        1 - sum(abs(error)) over (partition by model) / 2 as accuracy
+        1 - cast(sum(cast(abs(error) as decimal(20, 18))) over (partition by model) as double) / 2 as accuracy
     from compared
 )
 

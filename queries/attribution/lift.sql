@@ -1,6 +1,6 @@
 /*
 summary = "What each channel adds to the chance of conversion, over a baseline of what would have come anyway, with intervals."
-grain = "one row per channel, and one for the baseline"
+grain = "one row per channel, one for the baseline, and one for what no touch led to"
 rules = true
 checks = [
     "select channel from answer group by channel having count(*) > 1",
@@ -24,7 +24,8 @@ doc = "The confidence level of the intervals, between 0 and 1."
 
 -- Journeys of all currencies make the model; revenue is shared out where they have one, and never added over several:
 -- ask for one currency then. Channels are in lower case. The baseline is no channel: it has no share
--- and no rank.
+-- and no rank. Journeys without a touch are only seen where they converted: nothing can be estimated from them, and they
+-- are a row of their own.
 with
 currencies as (
     select max(currency) as currency
@@ -42,27 +43,69 @@ lifts as (
                 case when currency is null then 0 else revenue end as value,
                 non_conversions
             from journey_paths(start => $start, "end" => $end)
+            where touch_count > 0
         ),
         level => $level
     )
+),
+
+untouched as (
+    select
+        sum(conversions) as conversions,
+        sum(revenue) as revenue
+    from journey_paths(start => $start, "end" => $end)
+    where touch_count = 0
+    having count(*) > 0
+),
+
+estimates as (
+    select
+        channel,
+        lift,
+        lift_low,
+        lift_high,
+        share,
+        share_low,
+        share_high,
+        expected_conversions,
+        expected_low,
+        expected_high,
+        conversions,
+        value
+    from lifts
+    union all
+    select
+        '(unattributed)',
+        null,
+        null,
+        null,
+        null,
+        null,
+        null,
+        null,
+        null,
+        null,
+        cast(conversions as double),
+        revenue
+    from untouched
 )
 
 select
-    case when lifts.share is not null then rank() over (order by lifts.share desc nulls last) end as channel_rank,
-    lifts.channel,
-    lifts.lift,
-    lifts.lift_low,
-    lifts.lift_high,
-    lifts.share,
-    lifts.share_low,
-    lifts.share_high,
-    lifts.expected_conversions,
-    lifts.expected_low,
-    lifts.expected_high,
-    lifts.conversions,
+    case when estimates.share is not null then rank() over (order by estimates.share desc nulls last) end as channel_rank,
+    estimates.channel,
+    estimates.lift,
+    estimates.lift_low,
+    estimates.lift_high,
+    estimates.share,
+    estimates.share_low,
+    estimates.share_high,
+    estimates.expected_conversions,
+    estimates.expected_low,
+    estimates.expected_high,
+    estimates.conversions,
     currencies.currency,
-    case when currencies.currency is not null then lifts.value end as credited_revenue
-from lifts
+    case when currencies.currency is not null then estimates.value end as credited_revenue
+from estimates
 left join currencies
     on true
-order by channel_rank nulls first, lifts.channel
+order by channel_rank nulls first, estimates.channel

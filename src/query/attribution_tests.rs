@@ -5,23 +5,12 @@
 
 use datafusion::prelude::SessionContext;
 
-use super::fixtures::{answer, store};
-
-async fn run(ctx: &SessionContext, statement: &str) {
-    ctx.sql(statement).await.unwrap().collect().await.unwrap();
-}
-
-/// Adds a touch of a customer of its own.
-async fn touch(ctx: &SessionContext, customer: &str, channel: &str, touched_at: &str) {
-    let row =
-        format!("'s','{customer}-{channel}','{customer}','{touched_at}','{channel}','','','','click',null");
-    run(ctx, &format!("insert into touchpoints values ({row})")).await;
-}
+use super::fixtures::{answer, insert, store, touch};
 
 /// Adds a completed order in USD.
 async fn order(ctx: &SessionContext, customer: &str, ordered_at: &str, revenue: &str) {
     let row = format!("'s','o-{customer}','{customer}','{ordered_at}','completed','USD',{revenue},null");
-    run(ctx, &format!("insert into orders values ({row})")).await;
+    insert(ctx, "orders", &row).await;
 }
 
 #[tokio::test]

@@ -141,3 +141,15 @@ pub fn lines(batches: &[RecordBatch], columns: &str) -> Vec<String> {
     }
     lines
 }
+
+/// Adds a row, written as SQL.
+pub async fn insert(ctx: &SessionContext, table: &str, row: &str) {
+    ctx.sql(&format!("insert into {table} values ({row})")).await.unwrap().collect().await.unwrap();
+}
+
+/// Adds a touch of a customer.
+pub async fn touch(ctx: &SessionContext, customer: &str, channel: &str, touched_at: &str) {
+    let row =
+        format!("'s','{customer}-{channel}','{customer}','{touched_at}','{channel}','','','','click',null");
+    insert(ctx, "touchpoints", &row).await;
+}
