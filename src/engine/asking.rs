@@ -9,6 +9,7 @@ use datafusion::error::DataFusionError;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, TryStreamExt};
 
+use super::journeys::{JOURNEYS, JOURNEYS_FUNCTION};
 use super::open::{Engine, check_store};
 use crate::cache::AnswerKey;
 use crate::error::{Error, Result};
@@ -35,7 +36,7 @@ impl Engine {
     pub async fn sql(&self, store: &str, text: &str, params: &Params) -> Result<ResultStream> {
         check_store(store)?;
         let bound = query::bind_ad_hoc(text, params)?;
-        let pins = Pins::newest(&self.inner.lake, bound.tables.iter().map(String::as_str)).await?;
+        let pins = self.pins(store, &bound).await?;
         self.run(store, bound, &pins).await
     }
 
@@ -82,7 +83,7 @@ impl Engine {
         let named = self.inner.registry.get(name)?;
         let today = query::today(Utc::now(), self.time_zone(store).await?);
         let bound = self.bind(named, params, today)?;
-        let pins = Pins::newest(&self.inner.lake, bound.tables.iter().map(String::as_str)).await?;
+        let pins = self.pins(store, &bound).await?;
         if let Some(least) = min_version
             && pins.versions().all(|(_, version)| version.is_none_or(|version| version < least))
         {
@@ -93,6 +94,22 @@ impl Engine {
         let fingerprint = pins.fingerprint(store);
         let key = AnswerKey { store, text: &bound.text, fingerprint: &fingerprint }.digest();
         Ok(Asked { bound, pins, fingerprint, key })
+    }
+
+    /// The versions that a query is to read: the newest, with journeys that have seen them.
+    pub(super) async fn pins(&self, store: &str, bound: &BoundQuery) -> Result<Pins> {
+        let journeys = &self.inner.journeys;
+        let mut computed = None;
+        if bound.tables.contains(JOURNEYS) {
+            if journeys.is_kept(store).await? {
+                journeys.refresh(store).await?;
+            } else {
+                computed = Some(JOURNEYS_FUNCTION);
+            }
+        }
+        let mut tables: Vec<&str> = bound.tables.iter().map(String::as_str).collect();
+        tables.extend(computed);
+        Pins::newest(&self.inner.lake, tables).await
     }
 
     /// Parses a query once for every choice of parameters and day: dashboards ask the same again and again.
@@ -142,7 +159,14 @@ impl Engine {
         let limit = Duration::from_millis(self.inner.options.query_timeout_ms);
         let deadline = tokio::time::Instant::now() + limit;
         let session = self.inner.sessions.session(store, zone, pins)?;
-        let started = async { query::plan(&session, bound).await?.stream() };
+        let started = async {
+            if bound.tables.contains(JOURNEYS) && !self.inner.journeys.is_kept(store).await? {
+                let rows = session.sql(&self.inner.journeys.view()).await?;
+                session.deregister_table(JOURNEYS)?;
+                session.register_table(JOURNEYS, rows.into_view())?;
+            }
+            query::plan(&session, bound).await?.stream()
+        };
         let stream = tokio::time::timeout_at(deadline, started).await.map_err(|_| timed_out(limit))??;
         let schema = stream.schema();
         let limited = futures::stream::unfold(Some(stream), move |stream| async move {

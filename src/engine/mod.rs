@@ -2,6 +2,7 @@
 //! command line can do, an embedding program can do with the same calls.
 
 mod asking;
+mod journeys;
 mod landing;
 mod listing;
 mod nightly;
@@ -9,6 +10,7 @@ mod open;
 mod upkeep;
 
 pub use asking::CacheStatus;
+pub use journeys::Refreshed;
 pub use listing::{QueryInfo, TableInfo};
 pub use nightly::NightlyReport;
 pub use open::{Engine, EngineOptions};

@@ -3,6 +3,7 @@
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::TryStreamExt;
 
+use super::journeys::{JOURNEYS, Refreshed};
 use super::open::{Engine, check_store};
 use crate::error::{Error, Result};
 use crate::lake::{is_computed_from, replace_store};
@@ -34,11 +35,29 @@ impl Engine {
         };
         let mut reports = Vec::with_capacity(stores.len());
         for store in stores {
+            let journeys = &self.inner.journeys;
+            // What is compacted cannot be told from older rows any more.
+            let followed =
+                if journeys.is_kept(&store).await? { Some(journeys.refresh(&store).await?) } else { None };
             let compacted = self.inner.lake.compact(&store, &self.inner.sessions.task_context()).await?;
-            let materialized = self.materialize(&store).await?;
+            let followed = match followed {
+                Some(refreshed) => refreshed,
+                None => journeys.refresh(&store).await?,
+            };
+            let mut materialized = self.materialize(&store).await?;
+            if followed != Refreshed::Unchanged {
+                materialized.push(JOURNEYS.to_owned());
+            }
             reports.push(NightlyReport { store, compacted, materialized });
         }
         Ok(reports)
+    }
+
+    /// Brings a store's table `journeys` up to date; computes it where that was never done. The nightly batch does this,
+    /// and from then on every landing in the background.
+    pub async fn refresh_journeys(&self, store: &str) -> Result<Refreshed> {
+        check_store(store)?;
+        self.inner.journeys.refresh(store).await
     }
 
     async fn materialize(&self, store: &str) -> Result<Vec<String>> {
@@ -55,7 +74,7 @@ impl Engine {
     async fn materialize_one(&self, store: &str, named: &NamedQuery, name: &str) -> Result<bool> {
         let table = self.inner.lake.table(name)?;
         let bound = named.bind(&Params::new(), chrono::Utc::now().date_naive())?;
-        let pins = Pins::newest(&self.inner.lake, bound.tables.iter().map(String::as_str)).await?;
+        let pins = self.pins(store, &bound).await?;
         let inputs = pins.fingerprint(store);
         if is_computed_from(table, store, &inputs).await? {
             return Ok(false);
@@ -113,11 +132,13 @@ fn derived_table(named: &NamedQuery, table: &str, schema: &SchemaRef) -> Result<
         sort: Vec::new(),
         month: None,
         derived: true,
+        group_marker: None,
+        lookup_columns: Vec::new(),
         columns,
     })
 }
 
-fn column_kind(data_type: &DataType) -> Option<ColumnKind> {
+pub(super) fn column_kind(data_type: &DataType) -> Option<ColumnKind> {
     match data_type {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => Some(ColumnKind::Text),
         DataType::Timestamp(..) => Some(ColumnKind::Instant),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use chrono::NaiveDate;
 
+use super::journeys::{Journeys, journeys_table};
 use super::upkeep::Upkeep;
 use crate::cache::AnswerCache;
 use crate::error::{Error, Result};
@@ -73,8 +74,9 @@ pub struct Engine {
 #[derive(Debug)]
 pub(super) struct Inner {
     pub lake: Arc<Lake>,
+    pub journeys: Arc<Journeys>,
     pub upkeep: Upkeep,
-    pub sessions: Sessions,
+    pub sessions: Arc<Sessions>,
     pub registry: Registry,
     pub cache: AnswerCache,
     /// Named queries with their parameters bound, by name, parameters and day.
@@ -96,14 +98,28 @@ impl Engine {
         let limits = Limits { memory_bytes: options.query_memory_bytes, threads: options.threads };
         // What a rollup's table looks like is what its query returns: planned over the raw tables alone.
         let raw = Arc::new(Lake::open(storage.clone(), Vec::new())?);
-        let derived = super::nightly::derived_tables(&Sessions::new(raw, limits)?, &registry).await?;
+        let mut derived = super::nightly::derived_tables(&Sessions::new(raw, limits)?, &registry).await?;
+        derived.push(journeys_table()?);
         let lake = Arc::new(Lake::open(storage, derived)?);
-        let sessions = Sessions::new(lake.clone(), limits)?;
-        let upkeep = Upkeep::start(lake.clone(), sessions.task_context());
+        let sessions = Arc::new(Sessions::new(lake.clone(), limits)?);
+        let journeys = Arc::new(Journeys::new(lake.clone(), sessions.clone()));
+        let upkeep = Upkeep::start(lake.clone(), journeys.clone(), sessions.task_context());
         let cache = AnswerCache::new(options.cache_memory_bytes);
         let bound = moka::sync::Cache::new(REMEMBERED_BINDINGS);
         let zones = moka::future::Cache::new(REMEMBERED_ZONES);
-        Ok(Self { inner: Arc::new(Inner { lake, upkeep, sessions, registry, cache, bound, zones, options }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                lake,
+                journeys,
+                upkeep,
+                sessions,
+                registry,
+                cache,
+                bound,
+                zones,
+                options,
+            }),
+        })
     }
 
     /// Looks at every table, and compacts in the background what is due: what others have landed, or what was left when

@@ -1,6 +1,7 @@
-//! Upkeep: a table that much has been landed in is compacted in the background, so that reading stays fast
-//! without anybody asking for it.
+//! Upkeep: in the background the journeys follow what was landed, and a table that much has been landed in is
+//! compacted, so that reading stays fast without anybody asking for it.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -9,6 +10,7 @@ use datafusion::execution::TaskContext;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 
+use super::journeys::{INPUTS, Journeys};
 use crate::error::ErrorKind;
 use crate::lake::Lake;
 
@@ -23,6 +25,8 @@ pub(super) struct Upkeep {
     lake: Arc<Lake>,
     /// `None` once the engine is closed.
     queue: Mutex<Option<mpsc::UnboundedSender<Place>>>,
+    /// Places that wait: what is landed in one of them is done with the rest.
+    waiting: Arc<Mutex<HashSet<Place>>>,
     /// Places that wait or are being worked on.
     pending: watch::Sender<usize>,
     /// How many wait for the upkeep: while any does, it waits for nothing.
@@ -33,29 +37,37 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     /// Starts the worker on the current runtime. It ends when this is closed or dropped.
-    pub fn start(lake: Arc<Lake>, context: Arc<TaskContext>) -> Self {
+    pub fn start(lake: Arc<Lake>, journeys: Arc<Journeys>, context: Arc<TaskContext>) -> Self {
         let (queue, places) = mpsc::unbounded_channel();
         let (pending, _) = watch::channel(0);
         let (hurry, hurried) = watch::channel(0);
         let closing = Arc::new(AtomicBool::new(false));
+        let waiting = Arc::new(Mutex::default());
         let worker = Worker {
             lake: lake.clone(),
+            journeys,
             context,
+            waiting: waiting.clone(),
             pending: pending.clone(),
             hurry: hurried,
             closing: closing.clone(),
         };
         let worker = tokio::sync::Mutex::new(Some(tokio::spawn(worker.run(places))));
-        Self { lake, queue: Mutex::new(Some(queue)), pending, hurry, closing, worker }
+        Self { lake, queue: Mutex::new(Some(queue)), waiting, pending, hurry, closing, worker }
     }
 
-    /// Notes that rows were landed; a table that has enough of them is compacted soon.
+    /// Notes that rows were landed; the journeys follow soon, and a table that has enough of them is compacted.
     pub fn landed(&self, store: &str, table: &str) {
-        let is_due = self.lake.is_compaction_due(store, table);
+        let is_due = INPUTS.contains(&table) || self.lake.is_compaction_due(store, table);
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(queue) = queue.as_ref().filter(|_| is_due) {
+            let place = (store.to_owned(), table.to_owned());
+            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+            if !waiting.insert(place.clone()) {
+                return;
+            }
             self.pending.send_modify(|count| *count += 1);
-            if queue.send((store.to_owned(), table.to_owned())).is_err() {
+            if queue.send(place).is_err() {
                 self.pending.send_modify(|count| *count -= 1);
             }
         }
@@ -84,6 +96,8 @@ impl Upkeep {
 
 struct Worker {
     lake: Arc<Lake>,
+    journeys: Arc<Journeys>,
+    waiting: Arc<Mutex<HashSet<Place>>>,
     context: Arc<TaskContext>,
     pending: watch::Sender<usize>,
     hurry: watch::Receiver<usize>,
@@ -97,10 +111,31 @@ impl Worker {
                 () = tokio::time::sleep(QUIET) => {}
                 _ = self.hurry.wait_for(|count| *count > 0) => {}
             }
+            let place = (store, table);
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
+            let (store, table) = place;
             if !self.closing.load(Relaxed) {
+                self.follow(&store, &table).await;
                 self.compact(&store, &table).await;
             }
             self.pending.send_modify(|count| *count -= 1);
+        }
+    }
+
+    /// Brings the journeys up to date, where they are kept.
+    async fn follow(&self, store: &str, table: &str) {
+        if !INPUTS.contains(&table) {
+            return;
+        }
+        let refreshed = match self.journeys.is_kept(store).await {
+            Ok(true) => self.journeys.refresh(store).await,
+            Ok(false) => return,
+            Err(error) => Err(error),
+        };
+        match refreshed {
+            Ok(refreshed) => tracing::debug!(store, ?refreshed, "the journeys are up to date"),
+            // Whoever reads them brings them up to date, and is told.
+            Err(error) => tracing::warn!(store, error = ?error, "the journeys could not follow"),
         }
     }
 

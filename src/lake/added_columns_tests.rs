@@ -77,6 +77,6 @@ async fn rows_that_were_landed_before_a_column_have_nulls_in_it() {
     let context = Arc::new(TaskContext::default());
     let url = table.storage.datafusion_url().unwrap();
     context.runtime_env().register_object_store(url.as_ref(), table.storage.store.clone());
-    assert!(super::compact::compact_store(&table, STORE, &context).await.unwrap());
+    assert!(super::compact::compact_store(&table, STORE, None, &context).await.unwrap());
     assert_eq!(milestones(&table).await, both);
 }

@@ -36,14 +36,29 @@ pub fn is_due(files: &[&Arc<DataFile>]) -> bool {
 /// What is read is never newer than what is committed against: rows landed meanwhile stay in landed files, and go on
 /// replacing the rows compacted here. Two compactors cannot both win: each commit carries the next number
 /// of one fence, and removes files that the other has removed already.
-pub async fn compact_store(table: &Arc<LakeTable>, store: &str, context: &Arc<TaskContext>) -> Result<bool> {
+///
+/// Landed files of a version beyond `seen` are left as they are: a table that follows this one has yet to look at them.
+pub async fn compact_store(
+    table: &Arc<LakeTable>,
+    store: &str,
+    seen: Option<u64>,
+    context: &Arc<TaskContext>,
+) -> Result<bool> {
     let fence = table.fence(format!("compact/{store}")).await?;
     let snapshot = table.snapshot().await?;
-    let files: Vec<Arc<DataFile>> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
+    let all: Vec<Arc<DataFile>> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
+    let is_seen =
+        |file: &Arc<DataFile>| file.is_compacted() || seen.is_none_or(|seen| file.data_version <= seen);
+    let files: Vec<Arc<DataFile>> = all.iter().filter(|file| is_seen(file)).cloned().collect();
     if files.iter().all(|file| file.is_compacted()) {
         return Ok(false);
     }
-    let newest = table.newest_versions(store, &files).await?;
+    let newest = if files.len() == all.len() {
+        table.newest_versions(store, &files).await?
+    } else {
+        let landed: Vec<_> = files.iter().filter(|file| !file.is_compacted()).cloned().collect();
+        Some(NewestVersions::update(Arc::default(), table, &landed).await?)
+    };
     let months = affected_months(table, &files, newest.as_ref()).await?;
     let mut change = Change { fence: Some(fence), ..Change::default() };
     for (month, part) in by_month(&files) {

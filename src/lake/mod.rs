@@ -3,13 +3,17 @@
 
 mod compact;
 mod data_file;
+mod derived;
 mod durable_local;
 mod key_versions;
 mod landing;
+mod log_upkeep;
+mod lookup;
 mod newest;
 mod operation;
 mod provider;
 mod replace;
+mod row_filter;
 mod runs;
 mod runs_exec;
 mod seeds;
@@ -23,11 +27,12 @@ mod added_columns_tests;
 #[cfg(test)]
 mod version_tests;
 
+pub use derived::Seen;
 pub use landing::{Batch, BatchName, Committed, Landing};
 pub use provider::StoreTable;
 pub use replace::{is_computed_from, replace_store};
-pub use runs::StoreRuns;
+pub use runs::{Keep, StoreRuns};
 pub use seeds::benchmark_seeds;
 pub use storage::Storage;
-pub use table::{LakeTable, Snapshot};
+pub use table::{Fence, LakeTable, Snapshot};
 pub use tables::Lake;

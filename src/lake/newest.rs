@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::compute::filter_record_batch;
+use arrow::compute::{and, filter_record_batch, is_not_null};
 use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
 use async_trait::async_trait;
 use datafusion::error::Result as DataFusionResult;
@@ -76,13 +76,18 @@ impl NewestVersions {
     pub fn current_rows(&self, spec: &TableSpec, batch: &RecordBatch) -> Result<BooleanArray> {
         let keys = key_rows(spec, batch)?;
         let versions = row_versions(batch)?;
-        Ok(keys
+        let current: BooleanArray = keys
             .iter()
             .zip(versions)
             .map(|(key, version)| {
                 Some(self.versions.newest(key.data()).is_none_or(|newest| version >= newest))
             })
-            .collect())
+            .collect();
+        let Some(marker) = &spec.group_marker else { return Ok(current) };
+        let marker = batch.column_by_name(marker).ok_or_else(|| Error::internal("rows without a marker"))?;
+        is_not_null(marker)
+            .and_then(|exists| and(&current, &exists))
+            .map_err(|error| Error::internal("comparing versions of rows").with_source(error))
     }
 }
 
@@ -90,6 +95,7 @@ impl NewestVersions {
 pub fn version_columns(spec: &TableSpec) -> Vec<String> {
     let mut columns = spec.key.clone();
     columns.extend([INGESTED_AT_COLUMN.to_owned(), BATCH_ID_COLUMN.to_owned()]);
+    columns.extend(spec.group_marker.clone());
     columns
 }
 

@@ -13,6 +13,8 @@ pub enum Operation {
     Compact,
     /// Puts a derived table's new rows in the place of its old ones.
     Replace,
+    /// Adds the newest rows of a derived table's keys.
+    Refresh,
 }
 
 impl Operation {
@@ -21,13 +23,13 @@ impl Operation {
     pub fn number(self, version: u64, number: u64) -> u64 {
         match self {
             Operation::Land => pack_receipt(version, number),
-            Operation::Compact | Operation::Replace => number,
+            Operation::Compact | Operation::Replace | Operation::Refresh => number,
         }
     }
 
     pub fn delta(self, spec: &TableSpec) -> DeltaOperation {
         match self {
-            Operation::Land => DeltaOperation::Write {
+            Operation::Land | Operation::Refresh => DeltaOperation::Write {
                 mode: SaveMode::Append,
                 partition_by: Some(spec.partition_columns()),
                 predicate: None,

@@ -81,7 +81,7 @@ pub fn remove(
 }
 
 /// Casts computed columns to the table's own types, and adds when and by what they were made.
-fn stamp(spec: &TableSpec, rows: &RecordBatch, at_us: i64) -> Result<RecordBatch> {
+pub fn stamp(spec: &TableSpec, rows: &RecordBatch, at_us: i64) -> Result<RecordBatch> {
     let misfit = |error| {
         Error::internal(format!("computed rows of {} do not fit its schema", spec.name)).with_source(error)
     };
@@ -98,7 +98,7 @@ fn stamp(spec: &TableSpec, rows: &RecordBatch, at_us: i64) -> Result<RecordBatch
                     TimestampMicrosecondArray::from(vec![at_us; rows.num_rows()]).with_timezone("UTC"),
                 ),
                 crate::schema::BATCH_ID_COLUMN => {
-                    Arc::new(StringArray::from(vec!["nightly"; rows.num_rows()]))
+                    Arc::new(StringArray::from(vec!["derived"; rows.num_rows()]))
                 }
                 _ => arrow::array::new_null_array(field.data_type(), rows.num_rows()),
             })

@@ -3,6 +3,7 @@
 //! Attribution walks the customers of all files side by side. A row-by-row merge of the files would cost more than
 //! the attribution; and a cut by customer lets every core do a part, reading only the pages of its customers.
 
+use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,10 +17,29 @@ use tributary_udfs::SortedRuns;
 
 use super::data_file::DataFile;
 use super::newest::{NewestVersions, version_columns};
+use super::row_filter::RowFilter;
 use super::runs_exec::{RunPart, RunsExec};
 use super::table::LakeTable;
 use crate::error::Result;
 use crate::schema::{ColumnKind, TableSpec};
+
+/// The rows that are asked for among all: those of some customers, or some of theirs.
+#[derive(Debug, Clone)]
+pub struct Keep {
+    /// Values of the first column of the order, sorted.
+    pub firsts: Arc<Vec<String>>,
+    /// A further column, and the values of it that are asked for.
+    pub only: Option<(String, Arc<HashSet<String>>)>,
+}
+
+impl Keep {
+    /// Whether any of the firsts lies between two values.
+    fn meets(&self, least: &[u8], greatest: Option<&[u8]>) -> bool {
+        let at = self.firsts.partition_point(|first| first.as_bytes() < least);
+        let next = self.firsts.get(at);
+        next.is_some_and(|next| greatest.is_none_or(|greatest| next.as_bytes() <= greatest))
+    }
+}
 
 /// A file and what its footer says.
 #[derive(Debug)]
@@ -37,6 +57,8 @@ pub struct StoreRuns {
     newest: Option<Arc<NewestVersions>>,
     /// The first column of the order.
     sort_column: Option<String>,
+    /// Which rows are asked for, where not all are.
+    keep: Option<Keep>,
 }
 
 /// Consecutive rows of a row group that share a page of the sort column.
@@ -65,7 +87,14 @@ impl StoreRuns {
         }
         runs.sort_by(|a, b| (&a.file.month, &a.file.path).cmp(&(&b.file.month, &b.file.path)));
         let sort_column = table.spec.sort.first().cloned();
-        Ok(Self { table, runs, newest, sort_column })
+        Ok(Self { table, runs, newest, sort_column, keep: None })
+    }
+
+    /// Reads no other rows than these.
+    #[must_use]
+    pub fn keeping(mut self, keep: Option<Keep>) -> Self {
+        self.keep = keep;
+        self
     }
 
     /// The types that columns are read as, which cost least: what rows are sorted by and names as dictionaries, other ids
@@ -121,7 +150,10 @@ impl StoreRuns {
     /// The rows of a file that can be of a range: those between two values, of which the first is in it.
     fn part(&self, run: &Arc<Run>, from: Option<&str>, to: Option<&str>) -> RunPart {
         let is_in = |page: &Page| {
-            let Some(least) = &page.least else { return from.is_none() };
+            let Some(least) = &page.least else { return from.is_none() && self.keep.is_none() };
+            if self.keep.as_ref().is_some_and(|keep| !keep.meets(least, page.greatest.as_deref())) {
+                return false;
+            }
             let begins_before_end = to.is_none_or(|to| least.as_slice() < to.as_bytes());
             let ends_after_start = match (from, &page.greatest) {
                 (Some(from), Some(greatest)) => greatest.as_slice() >= from.as_bytes(),
@@ -224,7 +256,9 @@ impl SortedRuns for StoreRuns {
             parts.extend(self.runs.iter().map(|run| self.part(run, from, to)));
         }
         let read_schema = self.read_schema(columns);
-        RunsExec::try_new(self.table.clone(), parts, read_schema, columns, self.newest.clone())
-            .map(|plan| Arc::new(plan) as Arc<dyn ExecutionPlan>)
+        let newest = self.newest.clone();
+        let plan = RunsExec::try_new(self.table.clone(), parts, read_schema, columns, newest)?;
+        let filter = self.keep.clone().zip(self.sort_column.clone());
+        Ok(Arc::new(plan.keeping(filter.map(|(keep, first)| RowFilter::new(first, &keep)))))
     }
 }

@@ -23,6 +23,7 @@ use parquet::arrow::async_reader::ParquetObjectReader;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
 use super::newest::{NewestVersions, version_columns};
+use super::row_filter::RowFilter;
 use super::runs::Run;
 use super::table::LakeTable;
 use crate::error::Error;
@@ -49,6 +50,8 @@ pub struct RunsExec {
     /// Columns to give out, of those read.
     wanted: Vec<usize>,
     newest: Option<Arc<NewestVersions>>,
+    /// Which rows are asked for, where not all are.
+    filter: Option<RowFilter>,
     properties: Arc<PlanProperties>,
 }
 
@@ -82,7 +85,14 @@ impl RunsExec {
             EmissionType::Incremental,
             Boundedness::Bounded,
         );
-        Ok(Self { table, parts, read_schema, read, wanted, newest, properties: Arc::new(properties) })
+        let properties = Arc::new(properties);
+        Ok(Self { table, parts, read_schema, read, wanted, newest, filter: None, properties })
+    }
+
+    /// Gives out no other rows than the filter's.
+    pub fn keeping(mut self, filter: Option<RowFilter>) -> Self {
+        self.filter = filter;
+        self
     }
 
     /// The columns that a file has, with the types to read them as.
@@ -167,8 +177,12 @@ impl ExecutionPlan for RunsExec {
             .map_err(&failed)?
             .map_err(failed);
         let (spec, newest, wanted) = (self.table.spec.clone(), self.newest.clone(), self.wanted.clone());
+        let filter = self.filter.clone();
         let rows = stream.map(move |batch| {
-            let batch = with_all_columns(batch?, &read_schema)?;
+            let mut batch = with_all_columns(batch?, &read_schema)?;
+            if let Some(filter) = &filter {
+                batch = filter.kept(batch)?;
+            }
             let Some(newest) = &newest else { return Ok(batch) };
             let current = newest.current_rows(&spec, &batch)?;
             let projected = batch.project(&wanted)?;

@@ -7,7 +7,6 @@ use std::sync::{Arc, RwLock};
 use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
 use deltalake_core::kernel::{Action, Add, Remove, Transaction};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use deltalake_core::protocol::SaveMode;
 use deltalake_core::{DeltaTable, DeltaTableError, ObjectStoreError};
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
@@ -16,19 +15,15 @@ use parquet::file::metadata::ParquetMetaData;
 
 use super::data_file::{DATA_VERSION_TAG, DataFile, files_of_store};
 use super::newest::{NewestVersions, read_metadata};
-use super::operation::{Operation, delta_columns};
+use super::operation::Operation;
 use super::provider::StoreTable;
 use super::runs::StoreRuns;
 use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 
-/// A held table slows down with every commit since its checkpoint (81 ms at 1,000), so one is made often.
-const COMMITS_PER_CHECKPOINT: u64 = 20;
 /// Attempts of a commit against other writers before it is given up.
 const COMMIT_ATTEMPTS: usize = 50;
-/// How long an idempotency key is remembered.
-const TRANSACTION_RETENTION: &str = "interval 72 hours";
 
 /// What a table holds at one version.
 #[derive(Debug, Default)]
@@ -39,10 +34,14 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
+    /// One store's files.
+    pub fn files_of<'a>(&'a self, store: &'a str) -> impl Iterator<Item = &'a Arc<DataFile>> {
+        self.files.iter().filter(move |file| file.store == store)
+    }
+
     /// The version of one store's data: that of the last commit which changed it. Compaction does not.
     pub fn data_version(&self, store: &str) -> u64 {
-        let files = self.files.iter().filter(|file| file.store == store);
-        files.map(|file| file.data_version).max().unwrap_or(0)
+        self.files_of(store).map(|file| file.data_version).max().unwrap_or(0)
     }
 }
 
@@ -67,7 +66,7 @@ pub struct Fence {
 pub struct LakeTable {
     pub spec: Arc<TableSpec>,
     pub storage: Storage,
-    log: LogStoreRef,
+    pub(super) log: LogStoreRef,
     /// The library's own handle; whoever holds it may refresh or commit.
     delta: tokio::sync::Mutex<DeltaTable>,
     current: RwLock<Arc<Snapshot>>,
@@ -150,7 +149,8 @@ impl LakeTable {
     ) -> Result<Option<Arc<NewestVersions>>> {
         let landed: Vec<_> = files.iter().filter(|file| !file.is_compacted()).cloned().collect();
         let mut cached = self.newest.lock().await;
-        if landed.is_empty() || files.len() == 1 {
+        // A single file has every key once, but perhaps keys that stand for no row.
+        if landed.is_empty() || (files.len() == 1 && self.spec.group_marker.is_none()) {
             cached.remove(store);
             return Ok(None);
         }
@@ -290,7 +290,7 @@ impl LakeTable {
         Ok(committed.version())
     }
 
-    async fn refresh(&self, delta: &mut DeltaTable) -> Result<Arc<Snapshot>> {
+    pub(super) async fn refresh(&self, delta: &mut DeltaTable) -> Result<Arc<Snapshot>> {
         if delta.state.is_none() {
             let exists = self.log.is_delta_table_location().await.map_err(|error| self.log_error(error))?;
             if !exists {
@@ -331,66 +331,7 @@ impl LakeTable {
         }
     }
 
-    async fn create_if_missing(&self, delta: &mut DeltaTable) -> Result<()> {
-        self.refresh(delta).await?;
-        if delta.state.is_some() {
-            return Ok(());
-        }
-        // What a derived table was computed from is remembered until it is computed again.
-        let retention = (!self.spec.derived).then_some(TRANSACTION_RETENTION);
-        let configuration =
-            retention.map(|retention| ("delta.setTransactionRetentionDuration", Some(retention)));
-        let created = DeltaTable::new(self.log.clone())
-            .create()
-            .with_log_store(self.log.clone())
-            .with_table_name(self.spec.name.clone())
-            .with_comment(self.spec.summary.clone())
-            .with_columns(delta_columns(&self.spec))
-            .with_partition_columns(self.spec.partition_columns())
-            .with_configuration(configuration)
-            .with_raise_if_key_not_exists(false)
-            .with_save_mode(SaveMode::Ignore)
-            .await;
-        if let Err(error) = created {
-            tracing::debug!(table = %self.spec.name, %error, "another writer may have made the table");
-        }
-        self.refresh(delta).await?;
-        if delta.state.is_none() {
-            return Err(Error::unavailable(format!("table {} could not be made", self.spec.name)));
-        }
-        Ok(())
-    }
-
-    /// Tells the log of columns that the table has got since it was made. Files that were written before have nulls there.
-    async fn add_missing_columns(&self, delta: &mut DeltaTable) -> Result<()> {
-        let state = delta.snapshot().map_err(|error| self.log_error(error))?;
-        let known = state.schema();
-        let missing: Vec<_> = delta_columns(&self.spec)
-            .into_iter()
-            .filter(|column| known.field(column.name()).is_none())
-            .collect();
-        if missing.is_empty() {
-            return Ok(());
-        }
-        if let Err(error) = delta.clone().add_columns().with_fields(missing).await {
-            tracing::debug!(table = %self.spec.name, %error, "another writer may have added the columns");
-        }
-        self.refresh(delta).await.map(|_| ())
-    }
-
-    fn checkpoint_in_background(&self, delta: &DeltaTable, version: u64) {
-        if version == 0 || !version.is_multiple_of(COMMITS_PER_CHECKPOINT) {
-            return;
-        }
-        let (table, name) = (delta.clone(), self.spec.name.clone());
-        tokio::spawn(async move {
-            if let Err(error) = deltalake_core::checkpoints::create_checkpoint(&table, None).await {
-                tracing::warn!(table = %name, %error, "the checkpoint failed; the next one makes up for it");
-            }
-        });
-    }
-
-    fn log_error(&self, error: DeltaTableError) -> Error {
+    pub(super) fn log_error(&self, error: DeltaTableError) -> Error {
         Error::unavailable(format!(
             "table {}: the transaction log could not be read or written",
             self.spec.name

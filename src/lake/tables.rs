@@ -88,7 +88,17 @@ impl Lake {
     pub async fn compact_table(&self, store: &str, name: &str, context: &Arc<TaskContext>) -> Result<bool> {
         let entry = self.entry(name)?;
         let _only = entry.compacting.lock().await;
-        compact_store(&entry.table, store, context).await
+        compact_store(&entry.table, store, self.seen(store, name).await?, context).await
+    }
+
+    /// The version of a table's data that every table which follows it has seen; none where none does.
+    async fn seen(&self, store: &str, name: &str) -> Result<Option<u64>> {
+        let mut least: Option<u64> = None;
+        for table in self.tables().filter(|table| table.spec.is_derived()) {
+            let seen = table.seen(store, name).await?;
+            least = least.into_iter().chain(seen).min();
+        }
+        Ok(least)
     }
 
     /// Whether so much was landed in a table since its compaction that reading it suffers.

@@ -51,7 +51,7 @@ async fn compact(table: &Arc<LakeTable>) -> bool {
     let context = Arc::new(TaskContext::default());
     let url = table.storage.datafusion_url().unwrap();
     context.runtime_env().register_object_store(url.as_ref(), table.storage.store.clone());
-    compact_store(table, STORE, &context).await.unwrap()
+    compact_store(table, STORE, None, &context).await.unwrap()
 }
 
 async fn data_version(table: &LakeTable) -> u64 {

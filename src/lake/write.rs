@@ -10,7 +10,7 @@ use arrow::row::{RowConverter, SortField};
 use chrono::{DateTime, Datelike};
 use datafusion::execution::SendableRecordBatchStream;
 use deltalake_core::kernel::Add;
-use futures::StreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, ZstdLevel};
@@ -30,6 +30,9 @@ const ROWS_PER_ROW_GROUP: usize = 128 * 1024;
 
 /// A dictionary for every row of a row group, of ids of a hundred bytes.
 const LARGEST_DICTIONARY_BYTES: usize = 8 << 20;
+
+/// How often a row group is read for a value that it does not have.
+const LOOKUP_FALSE_POSITIVES: f64 = 0.001;
 
 /// Batches that wait to be encoded while the next is merged.
 const BATCHES_AHEAD: usize = 4;
@@ -63,8 +66,10 @@ pub async fn write_sorted(
     table: &LakeTable,
     store: &str,
     month: Option<String>,
-    mut rows: SendableRecordBatchStream,
+    rows: SendableRecordBatchStream,
 ) -> Result<Vec<Add>> {
+    // A partition whose rows were all replaced by others elsewhere has no file, rather than one without rows.
+    let mut rows = rows.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
     let mut adds = Vec::new();
     let mut next = rows.next().await.transpose()?;
     while next.is_some() {
@@ -152,9 +157,13 @@ fn encode_partitions(spec: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<En
     if rows.num_rows() == 0 {
         return Ok(Vec::new());
     }
-    let kept = last_of_each_key(spec, &rows)?;
-    let rows =
-        if kept.len() == rows.num_rows() { rows } else { take_record_batch(&rows, &kept).map_err(failed)? };
+    let rows = if spec.group_marker.is_some() {
+        rows
+    } else {
+        let kept = last_of_each_key(spec, &rows)?;
+        let all = kept.len() == rows.num_rows();
+        if all { rows } else { take_record_batch(&rows, &kept).map_err(failed)? }
+    };
     let sorted = take_record_batch(&rows, &sort_indices(spec, &rows)?).map_err(failed)?;
     drop(rows);
     split_by_month(spec, &sorted)?
@@ -212,7 +221,7 @@ fn sort_indices(spec: &TableSpec, rows: &RecordBatch) -> Result<UInt32Array> {
 }
 
 /// Months since the year 0 of an instant's or a date's column.
-fn month_numbers(spec: &TableSpec, values: &ArrayRef) -> Result<arrow::array::Int32Array> {
+pub fn month_numbers(spec: &TableSpec, values: &ArrayRef) -> Result<arrow::array::Int32Array> {
     let month_of = |date: Option<chrono::NaiveDate>| {
         date.map(|date| date.year() * 12 + date.month0() as i32)
             .ok_or_else(|| Error::invalid(format!("table {}: a date is out of range", spec.name)))
@@ -247,11 +256,15 @@ fn split_by_month(spec: &TableSpec, sorted: &RecordBatch) -> Result<Vec<(Option<
     while start < numbers.len() {
         let number = numbers[start];
         let end = start + numbers[start..].partition_point(|other| *other == number);
-        let name = format!("{:04}-{:02}", number.div_euclid(12), number.rem_euclid(12) + 1);
-        parts.push((Some(name), sorted.slice(start, end - start)));
+        parts.push((Some(month_name(number)), sorted.slice(start, end - start)));
         start = end;
     }
     Ok(parts)
+}
+
+/// The name of a month's partition.
+pub fn month_name(number: i32) -> String {
+    format!("{:04}-{:02}", number.div_euclid(12), number.rem_euclid(12) + 1)
 }
 
 fn encode_parquet(spec: &TableSpec, rows: &RecordBatch) -> Result<Vec<u8>> {
@@ -279,6 +292,7 @@ fn writer_properties(spec: &TableSpec) -> Result<WriterProperties> {
     let is = |name: &String, kind: ColumnKind| spec.column(name).is_some_and(|column| column.kind == kind);
     // A one-column text key never repeats: a dictionary would only be built to be given up.
     if let [key] = spec.key.as_slice()
+        && spec.group_marker.is_none()
         && is(key, ColumnKind::Text)
     {
         properties = properties.set_column_dictionary_enabled(ColumnPath::from(key.as_str()), false);
@@ -297,10 +311,17 @@ fn writer_properties(spec: &TableSpec) -> Result<WriterProperties> {
             .set_column_dictionary_enabled(column.clone(), false)
             .set_column_compression(column, Compression::UNCOMPRESSED);
     }
+    for name in &spec.lookup_columns {
+        let column = ColumnPath::from(name.as_str());
+        properties = properties
+            .set_column_bloom_filter_enabled(column.clone(), true)
+            .set_column_bloom_filter_max_ndv(column.clone(), ROWS_PER_ROW_GROUP as u64)
+            .set_column_bloom_filter_fpp(column, LOOKUP_FALSE_POSITIVES);
+    }
     Ok(properties.build())
 }
 
-fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
+pub fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     rows.column_by_name(name).ok_or_else(|| Error::internal(format!("rows without column {name}")))
 }
 

@@ -26,7 +26,7 @@ pub struct BoundQuery {
     pub statement: Statement,
     /// The text and the typed values, unambiguously: the query's part of the cache key.
     pub text: String,
-    /// Tables and table functions that the text reads, by lowercase name; CTEs are not among them.
+    /// Tables and table functions that the text reads, by lowercase name, a function's with `()`; CTEs are not among them.
     pub tables: BTreeSet<String>,
 }
 
@@ -220,15 +220,21 @@ fn placeholders_of(statement: &Statement) -> Result<BTreeSet<String>> {
 }
 
 fn tables(statement: &Statement) -> Result<BTreeSet<String>> {
-    struct Functions(BTreeSet<String>);
-    impl Visitor for Functions {
+    #[derive(Default)]
+    struct Named {
+        tables: BTreeSet<String>,
+        functions: BTreeSet<String>,
+    }
+    impl Visitor for Named {
         type Break = ();
 
         fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
             if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } =
                 factor
             {
-                self.0.insert(name.to_string().to_lowercase());
+                self.functions.insert(name.to_string().to_lowercase());
+            } else if let TableFactor::Table { name, .. } = factor {
+                self.tables.insert(name.to_string().to_lowercase());
             }
             ControlFlow::Continue(())
         }
@@ -238,18 +244,21 @@ fn tables(statement: &Statement) -> Result<BTreeSet<String>> {
             if let Expr::Function(function) = expr {
                 let name = function.name.to_string().to_lowercase();
                 if is_journey_function(&name) {
-                    self.0.insert(name);
+                    self.functions.insert(name);
                 }
             }
             ControlFlow::Continue(())
         }
     }
-    let mut functions = Functions(BTreeSet::new());
+    let mut named = Named::default();
     if let Some(tree) = tree(statement) {
-        let _ = Visit::visit(tree, &mut functions);
+        let _ = Visit::visit(tree, &mut named);
     }
     let (relations, _) = resolve_table_references(statement, true)?;
-    Ok(relations.iter().map(table_name).chain(functions.0).collect())
+    // The name of a function is resolved as a table's would be.
+    let is_table = |name: &String| !named.functions.contains(name) || named.tables.contains(name);
+    let tables = relations.iter().map(table_name).filter(is_table);
+    Ok(tables.chain(named.functions.iter().map(|name| format!("{name}()"))).collect())
 }
 
 /// A table's name; with its schema where that is not the store's own.

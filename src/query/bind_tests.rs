@@ -134,7 +134,7 @@ fn relations_are_named_without_ctes_and_with_functions() {
         &[],
     );
     let tables: Vec<_> = query.unwrap().tables.into_iter().collect();
-    assert_eq!(tables, ["information_schema.tables", "journeys", "metrics", "orders", "refunds"]);
+    assert_eq!(tables, ["information_schema.tables", "journeys()", "metrics", "orders", "refunds"]);
 }
 
 #[test]

@@ -97,9 +97,16 @@ pub struct TableSpec {
     /// The order of rows inside a file.
     pub sort: Vec<String>,
     pub month: Option<MonthPartition>,
-    /// Whether the rows are computed from other tables, by the nightly batch.
+    /// Whether the rows are computed from other tables.
     #[serde(skip)]
     pub derived: bool,
+    /// For a table in which a key stands for several rows, which are replaced together: the column that is null in the one
+    /// row of a key that has none any more.
+    #[serde(skip)]
+    pub group_marker: Option<String>,
+    /// Columns whose values are looked up one by one: files can tell which they do not have.
+    #[serde(skip)]
+    pub lookup_columns: Vec<String>,
     pub columns: Vec<ColumnSpec>,
 }
 

@@ -16,7 +16,7 @@ use tributary_udfs::{JourneyInput, JourneyTables, reads_journeys, relation_plann
 
 use super::pinned_table::PinnedTable;
 use crate::error::Result;
-use crate::lake::{Lake, Snapshot, benchmark_seeds};
+use crate::lake::{Keep, Lake, Snapshot, benchmark_seeds};
 
 const CATALOG: &str = "tributary";
 const SCHEMA: &str = "store";
@@ -60,6 +60,11 @@ impl Pins {
         versions.iter().map(|(name, version)| format!("{name}={version}")).collect::<Vec<_>>().join(",")
     }
 
+    /// A table's version that is to be read; none where it is not among them.
+    pub fn snapshot(&self, table: &str) -> Option<&Arc<Snapshot>> {
+        self.snapshots.get(table)
+    }
+
     /// The version of a store's data in one of the tables; none where it is not among them.
     pub fn data_version(&self, table: &str, store: &str) -> Option<u64> {
         self.snapshots.get(table).map(|snapshot| snapshot.data_version(store))
@@ -71,9 +76,21 @@ impl Pins {
     }
 }
 
-/// The raw tables that a name in a query stands for.
+/// The tables that a name in a query stands for: a table, or a function, which ends in `()`.
 fn tables_behind(name: &str) -> Vec<&str> {
-    if reads_journeys(name) { JOURNEY_TABLES.to_vec() } else { vec![name] }
+    match name.strip_suffix("()") {
+        Some(function) if reads_journeys(function) => JOURNEY_TABLES.to_vec(),
+        Some(_) => Vec::new(),
+        None => vec![name],
+    }
+}
+
+/// The rows of some orders, and of the customers who made them: all that a session's journeys are made of.
+#[derive(Debug, Clone)]
+pub struct Only {
+    pub touchpoints: Keep,
+    pub orders: Keep,
+    pub refunds: Arc<MemTable>,
 }
 
 /// Builds sessions over one lake.
@@ -97,8 +114,19 @@ impl Sessions {
     }
 
     /// A read-only session that knows one store's tables and nothing else.
-    #[expect(clippy::disallowed_methods, reason = "sessions are built here and nowhere else")]
     pub fn session(&self, store: &str, zone: Tz, pins: &Pins) -> Result<SessionContext> {
+        self.session_of(store, zone, pins, None)
+    }
+
+    /// The same, with journeys of no other rows than these.
+    #[expect(clippy::disallowed_methods, reason = "sessions are built here and nowhere else")]
+    pub fn session_of(
+        &self,
+        store: &str,
+        zone: Tz,
+        pins: &Pins,
+        only: Option<&Only>,
+    ) -> Result<SessionContext> {
         let state = SessionStateBuilder::new()
             .with_config(self.config())
             .with_runtime_env(self.runtime.clone())
@@ -115,7 +143,7 @@ impl Sessions {
         let seeds = benchmark_seeds()?;
         let seeds = MemTable::try_new(seeds.schema(), vec![vec![seeds]])?;
         schema.register_table("benchmark_seeds".to_owned(), Arc::new(seeds))?;
-        self.register_functions(&context, store, zone, pins)?;
+        self.register_functions(&context, store, zone, pins, only)?;
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, schema)?;
         context.register_catalog(CATALOG, Arc::new(catalog));
@@ -129,22 +157,33 @@ impl Sessions {
         Arc::new(context)
     }
 
-    fn register_functions(&self, context: &SessionContext, store: &str, zone: Tz, pins: &Pins) -> Result<()> {
+    fn register_functions(
+        &self,
+        context: &SessionContext,
+        store: &str,
+        zone: Tz,
+        pins: &Pins,
+        only: Option<&Only>,
+    ) -> Result<()> {
         for function in tributary_udfs::scalar_functions() {
             context.register_udf(function);
         }
-        let pinned = |name: &str| -> Result<Arc<PinnedTable>> {
+        let pinned = |name: &str, keep: Option<&Keep>| -> Result<Arc<PinnedTable>> {
             let table = self.lake.table(name)?.clone();
-            Ok(Arc::new(PinnedTable::new(table, store, pins.snapshots.get(name).cloned())))
+            let pinned = PinnedTable::new(table, store, pins.snapshots.get(name).cloned());
+            Ok(Arc::new(pinned.keeping(keep.cloned())))
         };
         let tables = JourneyTables {
             store: store.to_owned(),
             zone,
-            touchpoints: JourneyInput::Sorted(pinned("touchpoints")?),
-            orders: JourneyInput::Sorted(pinned("orders")?),
-            refunds: pinned("refunds")?,
-            rates: Some(pinned("rates")?),
-            identities: Some(pinned("identities")?),
+            touchpoints: JourneyInput::Sorted(pinned("touchpoints", only.map(|only| &only.touchpoints))?),
+            orders: JourneyInput::Sorted(pinned("orders", only.map(|only| &only.orders))?),
+            refunds: match only {
+                Some(only) => only.refunds.clone(),
+                None => pinned("refunds", None)?,
+            },
+            rates: Some(pinned("rates", None)?),
+            identities: Some(pinned("identities", None)?),
         };
         for (name, function) in table_functions(&tables) {
             context.register_udtf(name, function);

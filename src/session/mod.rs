@@ -4,4 +4,4 @@
 mod builder;
 mod pinned_table;
 
-pub use builder::{Limits, Pins, Sessions};
+pub use builder::{Limits, Only, Pins, Sessions};

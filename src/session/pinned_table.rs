@@ -11,7 +11,7 @@ use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
 use tributary_udfs::{SortedRuns, SortedTable};
 
-use crate::lake::{LakeTable, Snapshot};
+use crate::lake::{Keep, LakeTable, Snapshot};
 
 #[derive(Debug)]
 pub struct PinnedTable {
@@ -19,13 +19,21 @@ pub struct PinnedTable {
     store: String,
     /// The version to read; `None` for the newest at the time of the scan.
     snapshot: Option<Arc<Snapshot>>,
+    /// Which rows its runs have, where not all.
+    keep: Option<Keep>,
     schema: SchemaRef,
 }
 
 impl PinnedTable {
     pub fn new(table: Arc<LakeTable>, store: &str, snapshot: Option<Arc<Snapshot>>) -> Self {
         let schema = table.spec.table_schema();
-        Self { table, store: store.to_owned(), snapshot, schema }
+        Self { table, store: store.to_owned(), snapshot, keep: None, schema }
+    }
+
+    /// Gives runs of no other rows than these.
+    pub fn keeping(mut self, keep: Option<Keep>) -> Self {
+        self.keep = keep;
+        self
     }
 
     async fn pinned(&self) -> crate::error::Result<Arc<Snapshot>> {
@@ -71,6 +79,7 @@ impl SortedTable for PinnedTable {
 
     async fn runs(&self, between_us: Option<(i64, i64)>) -> Result<Arc<dyn SortedRuns>> {
         let snapshot = self.pinned().await?;
-        Ok(Arc::new(self.table.store_runs(&self.store, &snapshot, between_us).await?))
+        let runs = self.table.store_runs(&self.store, &snapshot, between_us).await?;
+        Ok(Arc::new(runs.keeping(self.keep.clone())))
     }
 }

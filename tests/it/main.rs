@@ -9,4 +9,5 @@ mod embed;
 mod goldens;
 mod http;
 mod invariants;
+mod journeys;
 mod lake;

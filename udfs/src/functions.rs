@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Documentation, ScalarUDF};
 
 use crate::attribution::{
     JourneyFunction, JourneyTables, NamedArguments, Parameter, Profile, ProfilesFunction, RULE_PARAMETERS,
-    View, WINDOW_PARAMETERS,
+    Rules, View, WINDOW_PARAMETERS,
 };
 use crate::calendar::LocalDay;
 use crate::data_driven::{LiftCredits, ModelRelations, NormalDeviation, PathModel};
@@ -58,6 +58,11 @@ pub fn table_functions(tables: &JourneyTables) -> Vec<(&'static str, Arc<dyn Tab
 /// The parameters that every function over journeys has: what decides which touches count, and for how much.
 pub fn rule_parameters() -> Vec<Parameter> {
     WINDOW_PARAMETERS.into_iter().chain(RULE_PARAMETERS).collect()
+}
+
+/// How far an order looks back under the standard rules, in microseconds.
+pub fn standard_lookback_us() -> i64 {
+    Rules::default().longest_lookback_us()
 }
 
 /// The names of the profiles.

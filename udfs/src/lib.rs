@@ -10,10 +10,11 @@ pub mod money;
 pub mod rating;
 
 pub use attribution::{
-    JourneyInput, JourneyTables, Model, Parameter, ParameterKind, SortedRuns, SortedTable,
+    Identities, JourneyInput, JourneyTables, Model, Parameter, ParameterKind, SortedRuns, SortedTable,
+    journeys_schema,
 };
 pub use data_driven::ModelError;
 pub use functions::{
     FunctionDoc, documentation, is_journey_function, profile_names, reads_journeys, relation_planners,
-    rule_parameters, scalar_functions, table_functions,
+    rule_parameters, scalar_functions, standard_lookback_us, table_functions,
 };

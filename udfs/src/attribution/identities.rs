@@ -48,6 +48,12 @@ impl Identities {
         self.customers.get(id).map(String::as_str)
     }
 
+    /// The anonymous ids of some customers.
+    pub fn linked_to(&self, customers: &std::collections::HashSet<String>) -> Vec<String> {
+        let linked = self.customers.iter().filter(|(_, customer)| customers.contains(*customer));
+        linked.map(|(id, _)| id.clone()).collect()
+    }
+
     /// Puts customers in the place of their anonymous ids.
     pub fn resolved(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         Self::with_customers(batch, |ids| {

@@ -46,14 +46,16 @@ mod touches;
 
 pub use arguments::{Arguments, Kind as ParameterKind, Parameter};
 pub use currency::minor_unit;
+pub use identities::Identities;
 pub use journey_function::{JourneyFunction, View};
 pub use journeys_exec::JourneysExec;
 pub use model::Model;
 pub use named_arguments::{NamedArguments, positional};
+pub use output::journeys_schema;
 pub use plan::JourneyTables;
 pub use profiles::Profile;
 pub use profiles_function::ProfilesFunction;
-pub use rules::{RULE_PARAMETERS, WINDOW_PARAMETERS};
+pub use rules::{RULE_PARAMETERS, Rules, WINDOW_PARAMETERS};
 pub use runs::{JourneyInput, SortedRuns, SortedTable};
 pub use split::{Remainders, split};
 pub use weights::Weights;

@@ -14,7 +14,6 @@ use super::touches::{Place, TouchRows, Touches};
 
 /// How rows of touches are read.
 #[derive(Debug, Clone)]
-#[expect(clippy::struct_excessive_bools, reason = "four facts that do not depend on one another")]
 pub struct TouchReading {
     /// The first and the last instant of each run, in microseconds.
     pub spans: Vec<(i64, i64)>,

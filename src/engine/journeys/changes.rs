@@ -1,0 +1,92 @@
+//! What was landed since the table was brought up to date.
+
+use std::collections::HashSet;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
+
+use crate::error::{Error, Result};
+use crate::lake::{Lake, Seen};
+use crate::session::Pins;
+
+/// With more changed rows than this part of all, everything is computed again.
+const LARGEST_PART: u64 = 5;
+/// Fewer are never too many.
+const FEW_ROWS: u64 = 10_000;
+
+/// Rows that were landed, by what they name.
+#[derive(Debug, Default)]
+pub struct Changes {
+    /// Id, customer as landed, and instant.
+    pub touches: Vec<(String, String, i64)>,
+    /// Id and customer as landed.
+    pub orders: Vec<(String, String)>,
+    /// The refund's id and the order's.
+    pub refunds: Vec<(String, String)>,
+    /// Anonymous ids.
+    pub identities: HashSet<String>,
+}
+
+impl Changes {
+    /// What changed since the versions that were seen; none where that cannot be told, or is too much to go through it one by
+    /// one.
+    pub async fn since(lake: &Lake, pins: &Pins, store: &str, seen: &Seen) -> Result<Option<Self>> {
+        let mut changes = Changes::default();
+        for (name, version) in seen {
+            let (Ok(table), Some(snapshot)) = (lake.table(name), pins.snapshot(name)) else { continue };
+            let columns: &[&str] = match name.as_str() {
+                "touchpoints" => &["touch_id", "customer_id", "touched_at"],
+                "orders" => &["order_id", "customer_id"],
+                "refunds" => &["refund_id", "order_id"],
+                _ => &["anonymous_id"],
+            };
+            let all: u64 = snapshot.files_of(store).map(|file| file.row_count).sum();
+            let newer = snapshot.files_of(store).filter(|file| file.data_version > *version);
+            if newer.map(|file| file.row_count).sum::<u64>() > (all / LARGEST_PART).max(FEW_ROWS) {
+                return Ok(None);
+            }
+            let Some(rows) = table.rows_since(store, snapshot, *version, columns).await? else {
+                return Ok(None);
+            };
+            for batch in rows {
+                changes.add(name, &batch)?;
+            }
+        }
+        Ok(Some(changes))
+    }
+
+    fn add(&mut self, table: &str, batch: &RecordBatch) -> Result<()> {
+        match table {
+            "touchpoints" => {
+                let instants = batch
+                    .column_by_name("touched_at")
+                    .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
+                    .ok_or_else(|| Error::internal("touches without an instant"))?
+                    .values()
+                    .to_vec();
+                let named = texts(batch, "touch_id")?.into_iter().zip(texts(batch, "customer_id")?);
+                self.touches.extend(named.zip(instants).map(|((id, customer), at)| (id, customer, at)));
+            }
+            "orders" => self.orders.extend(pairs(batch, "order_id", "customer_id")?),
+            "refunds" => self.refunds.extend(pairs(batch, "refund_id", "order_id")?),
+            _ => self.identities.extend(texts(batch, "anonymous_id")?),
+        }
+        Ok(())
+    }
+}
+
+fn pairs(batch: &RecordBatch, a: &str, b: &str) -> Result<Vec<(String, String)>> {
+    Ok(texts(batch, a)?.into_iter().zip(texts(batch, b)?).collect())
+}
+
+/// A column of texts; nothing where it is null.
+pub fn texts(batch: &RecordBatch, name: &str) -> Result<Vec<String>> {
+    let column = batch.column_by_name(name).ok_or_else(|| Error::internal(format!("rows without {name}")))?;
+    let column = cast(column, &DataType::Utf8)
+        .map_err(|error| Error::internal(format!("{name} is no text")).with_source(error))?;
+    let texts = column.as_string::<i32>();
+    Ok((0..texts.len())
+        .map(|row| if texts.is_null(row) { String::new() } else { texts.value(row).to_owned() })
+        .collect())
+}
