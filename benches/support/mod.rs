@@ -31,7 +31,7 @@ const CUSTOMERS_PER_BATCH: usize = 125_000;
 
 /// Opens the lake of a size, generating it where it is not there yet.
 pub async fn engine(touchpoints: usize) -> Engine {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-data").join(touchpoints.to_string());
+    let folder = folder(touchpoints);
     let is_new = !folder.exists();
     let engine = Engine::open(folder.to_str().expect("a UTF-8 path")).await.expect("the bench lake opens");
     if is_new {
@@ -39,6 +39,11 @@ pub async fn engine(touchpoints: usize) -> Engine {
         generate(&engine, touchpoints).await;
     }
     engine
+}
+
+/// Where the lake of a size is.
+pub fn folder(touchpoints: usize) -> PathBuf {
+    PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("bench-data").join(touchpoints.to_string())
 }
 
 async fn generate(engine: &Engine, touchpoints: usize) {

@@ -179,7 +179,8 @@ async fn a_file_of_many_pages_is_credited_alike_in_one_range_and_in_many() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_month_whose_rows_all_moved_to_another_leaves_no_file_behind() {
     let engine = memory_engine().await;
-    let touch = |at: &str| json!({"touch_id": "t1", "customer_id": "c1", "touched_at": at, "channel": "email"});
+    let touch =
+        |at: &str| json!({"touch_id": "t1", "customer_id": "c1", "touched_at": at, "channel": "email"});
     land_rows(&engine, "s", "touchpoints", &[touch("2026-01-05T00:00:00Z")]).await;
     engine.nightly(Some("s")).await.unwrap();
     land_rows(&engine, "s", "touchpoints", &[touch("2026-02-05T00:00:00Z")]).await;
