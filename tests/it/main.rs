@@ -4,6 +4,7 @@
 mod support;
 
 mod cli;
+mod docs;
 mod durability;
 mod embed;
 mod goldens;
