@@ -4,12 +4,12 @@
 //! that a value which is nowhere costs no page. (The filter is Parquet's own: a value's block is the upper half of its
 //! xxHash, scaled to the number of blocks.)
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::filter_record_batch;
+use datafusion::common::HashSet;
 use futures::TryStreamExt;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions};

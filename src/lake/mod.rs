@@ -5,6 +5,7 @@ mod compact;
 mod data_file;
 mod derived;
 mod durable_local;
+mod encode;
 mod key_versions;
 mod landing;
 mod log_upkeep;

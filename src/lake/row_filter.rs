@@ -1,12 +1,12 @@
 //! Keeps rows by the values of text columns.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{and, cast, filter_record_batch};
+use arrow::compute::{and, cast, filter_record_batch, take};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
+use datafusion::common::HashSet;
 
 use super::runs::Keep;
 
@@ -33,12 +33,25 @@ impl RowFilter {
         let mut kept = BooleanArray::from(vec![true; batch.num_rows()]);
         for (name, values) in &self.columns {
             let missing = || ArrowError::SchemaError(format!("no column {name} to keep rows by"));
-            let texts = cast(batch.column_by_name(name).ok_or_else(missing)?, &DataType::Utf8)?;
-            let texts = texts.as_string::<i32>();
-            let of_column =
-                (0..texts.len()).map(|row| texts.is_valid(row) && values.contains(texts.value(row)));
-            kept = and(&kept, &of_column.map(Some).collect())?;
+            let column = batch.column_by_name(name).ok_or_else(missing)?;
+            kept = and(&kept, &is_among(column, values)?)?;
+            if kept.true_count() == 0 {
+                break;
+            }
         }
         if kept.true_count() == batch.num_rows() { Ok(batch) } else { filter_record_batch(&batch, &kept) }
     }
+}
+
+/// Whether each text is one of the values; a dictionary's are looked at once.
+fn is_among(texts: &dyn Array, values: &HashSet<String>) -> Result<BooleanArray, ArrowError> {
+    if let Some(dictionary) = texts.as_any_dictionary_opt() {
+        let of_values = is_among(dictionary.values(), values)?;
+        let of_rows = take(&of_values, dictionary.keys(), None)?;
+        // Null is none of the values.
+        return Ok(of_rows.as_boolean().iter().map(|is| Some(is == Some(true))).collect());
+    }
+    let texts = cast(texts, &DataType::Utf8View)?;
+    let is = |text: Option<&str>| Some(text.is_some_and(|text| values.contains(text)));
+    Ok(texts.as_string_view().iter().map(is).collect())
 }

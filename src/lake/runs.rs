@@ -3,12 +3,11 @@
 //! Attribution walks the customers of all files side by side. A row-by-row merge of the files would cost more than
 //! the attribution; and a cut by customer lets every core do a part, reading only the pages of its customers.
 
-use std::collections::HashSet;
 use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use datafusion::common::ScalarValue;
+use datafusion::common::{HashSet, ScalarValue};
 use datafusion::error::Result as DataFusionResult;
 use datafusion::physical_plan::ExecutionPlan;
 use parquet::file::metadata::ParquetMetaData;
@@ -30,6 +29,8 @@ pub struct Keep {
     pub firsts: Arc<Vec<String>>,
     /// A further column, and the values of it that are asked for.
     pub only: Option<(String, Arc<HashSet<String>>)>,
+    /// The first and the last instant of the rows, in microseconds, where the table has one.
+    pub between_us: (i64, i64),
 }
 
 impl Keep {
@@ -93,6 +94,13 @@ impl StoreRuns {
     /// Reads no other rows than these.
     #[must_use]
     pub fn keeping(mut self, keep: Option<Keep>) -> Self {
+        if let Some(Keep { between_us: (from, to), .. }) = keep {
+            let spec = &self.table.spec;
+            self.runs.retain(|run| {
+                let (first, last) = span(spec, &run.file);
+                last >= from && first <= to
+            });
+        }
         self.keep = keep;
         self
     }

@@ -13,26 +13,13 @@ use deltalake_core::kernel::Add;
 use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
-use parquet::basic::{Compression, ZstdLevel};
-use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties};
-use parquet::schema::types::ColumnPath;
 use tokio::sync::mpsc;
 
 use super::data_file::{COMPACTED_PREFIX, RunningStatistics, statistics_json};
+use super::encode::{encode_parquet, writer_properties};
 use super::table::LakeTable;
 use crate::error::{Error, Result};
-use crate::schema::{ColumnKind, STORE_COLUMN, TableSpec};
-
-/// Rows of a row group: small enough that a customer range or a day prunes and that many can be read side by side,
-/// large enough to decode fast.
-const ROWS_PER_ROW_GROUP: usize = 128 * 1024;
-
-/// A dictionary for every row of a row group, of ids of a hundred bytes.
-const LARGEST_DICTIONARY_BYTES: usize = 8 << 20;
-
-/// How often a row group is read for a value that it does not have.
-const LOOKUP_FALSE_POSITIVES: f64 = 0.001;
+use crate::schema::{STORE_COLUMN, TableSpec};
 
 /// Batches that wait to be encoded while the next is merged.
 const BATCHES_AHEAD: usize = 4;
@@ -265,60 +252,6 @@ fn split_by_month(spec: &TableSpec, sorted: &RecordBatch) -> Result<Vec<(Option<
 /// The name of a month's partition.
 pub fn month_name(number: i32) -> String {
     format!("{:04}-{:02}", number.div_euclid(12), number.rem_euclid(12) + 1)
-}
-
-fn encode_parquet(spec: &TableSpec, rows: &RecordBatch) -> Result<Vec<u8>> {
-    let failed = |error| Error::internal(format!("encoding rows of {}", spec.name)).with_source(error);
-    let mut writer =
-        ArrowWriter::try_new(Vec::new(), rows.schema(), Some(writer_properties(spec)?)).map_err(failed)?;
-    writer.write(rows).map_err(failed)?;
-    writer.into_inner().map_err(failed)
-}
-
-fn writer_properties(spec: &TableSpec) -> Result<WriterProperties> {
-    let level = ZstdLevel::try_new(3).map_err(|error| Error::internal("zstd level").with_source(error))?;
-    let schema = spec.file_schema();
-    let sorting = spec
-        .sort
-        .iter()
-        .filter_map(|name| schema.index_of(name).ok())
-        .map(|index| SortingColumn { column_idx: index as i32, descending: false, nulls_first: true })
-        .collect();
-    let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
-        .set_max_row_group_row_count(Some(ROWS_PER_ROW_GROUP))
-        .set_statistics_enabled(EnabledStatistics::Page)
-        .set_sorting_columns(Some(sorting));
-    let is = |name: &String, kind: ColumnKind| spec.column(name).is_some_and(|column| column.kind == kind);
-    // A one-column text key never repeats: a dictionary would only be built to be given up.
-    if let [key] = spec.key.as_slice()
-        && spec.group_marker.is_none()
-        && is(key, ColumnKind::Text)
-    {
-        properties = properties.set_column_dictionary_enabled(ColumnPath::from(key.as_str()), false);
-    }
-    // What rows are sorted by repeats, however many there are: attribution reads its dictionary instead of its rows.
-    if let Some(first) =
-        spec.sort.first().filter(|name| is(name, ColumnKind::Text) && spec.key != [(*name).clone()])
-    {
-        let first = ColumnPath::from(first.as_str());
-        properties = properties.set_column_dictionary_page_size_limit(first, LARGEST_DICTIONARY_BYTES);
-    }
-    // Instants hardly ever repeat, and their last bytes are noise, which costs more to unpack than it saves.
-    for name in spec.sort.iter().filter(|name| is(name, ColumnKind::Instant)) {
-        let column = ColumnPath::from(name.as_str());
-        properties = properties
-            .set_column_dictionary_enabled(column.clone(), false)
-            .set_column_compression(column, Compression::UNCOMPRESSED);
-    }
-    for name in &spec.lookup_columns {
-        let column = ColumnPath::from(name.as_str());
-        properties = properties
-            .set_column_bloom_filter_enabled(column.clone(), true)
-            .set_column_bloom_filter_max_ndv(column.clone(), ROWS_PER_ROW_GROUP as u64)
-            .set_column_bloom_filter_fpp(column, LOOKUP_FALSE_POSITIVES);
-    }
-    Ok(properties.build())
 }
 
 pub fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {

@@ -11,7 +11,7 @@ const START: i64 = 1_767_225_600;
 const DAY: i64 = 86_400;
 
 const KEPT: &str = "select * from journeys";
-const COMPUTED: &str = "select * from journeys(include_refused => true, refused_days => 7)";
+const COMPUTED: &str = "select * from journeys(include_refused => true, refused_days => 1)";
 /// What the table has and the function does not.
 const OWN: [&str; 4] = ["booked_month", "ingested_at", "batch_id", "extras"];
 

@@ -1,17 +1,17 @@
 //! The orders that changes can reach, and the rows that they are computed from.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::cast;
-use arrow::datatypes::{FieldRef, Schema, TimestampMicrosecondType};
+use arrow::datatypes::{FieldRef, Schema};
+use datafusion::common::{HashMap, HashSet};
 use datafusion::datasource::MemTable;
 use datafusion::physical_plan::collect_partitioned;
 use tributary_udfs::{Identities, SortedRuns as _, standard_lookback_us};
 
 use super::REFUSED_DAYS;
-use super::changes::{Changes, texts};
+use super::changes::{Changes, rows, texts};
 use crate::error::{Error, Result};
 use crate::lake::{Keep, Lake, LakeTable};
 use crate::session::{Only, Pins, Sessions};
@@ -32,11 +32,15 @@ pub struct Affected {
     pub orders: HashSet<String>,
     /// The customers of those orders, resolved.
     customers: HashSet<String>,
+    /// From the first to the last of the orders; none of it where there is no order.
+    span: Option<Span>,
     identities: Identities,
 }
 
 /// Instants of orders, from the first to the last.
 type Span = (i64, i64);
+
+const EVER: Span = (i64::MIN, i64::MAX);
 
 impl Affected {
     /// Finds what changes can reach. An order too many costs its computation; one too few would be wrong.
@@ -55,12 +59,12 @@ impl Affected {
         // they were.
         let merged: HashSet<String> = changes.identities.iter().map(|id| affected.resolved(id)).collect();
         if !merged.is_empty() {
-            touch_ids.extend(reading.ids("touchpoints", affected.keep(&merged), "touch_id").await?);
-            reach.extend(merged.into_iter().map(|customer| (customer, vec![(i64::MIN, i64::MAX)])));
+            touch_ids.extend(reading.ids("touchpoints", affected.keep(&merged, EVER), "touch_id").await?);
+            reach.extend(merged.into_iter().map(|customer| (customer, vec![EVER])));
         }
         affected.add_orders_in_reach(reading, &reach).await?;
-        for (id, customer) in changes.orders {
-            affected.add(id, &customer);
+        for (id, customer, at) in changes.orders {
+            affected.add(id, &customer, at);
         }
         let (refund_ids, refunded): (HashSet<String>, HashSet<String>) = changes.refunds.into_iter().unzip();
         affected.orders.extend(refunded.iter().cloned());
@@ -72,12 +76,16 @@ impl Affected {
 
     /// The rows that the orders are computed from, and no others.
     pub async fn only(&self, reading: &Reading<'_>) -> Result<Only> {
-        let touchpoints = self.keep(&self.customers);
+        let (first, last) = self.span.unwrap_or((i64::MAX, i64::MIN));
+        let beyond_us = REFUSED_DAYS * DAY_US;
+        let earliest = first.saturating_sub(standard_lookback_us() + beyond_us);
+        let touchpoints = self.keep(&self.customers, (earliest, last.saturating_add(beyond_us)));
         let ids = Arc::new(self.orders.clone());
-        let orders = Keep { only: Some(("order_id".to_owned(), ids)), ..touchpoints.clone() };
+        let only = Some(("order_id".to_owned(), ids));
+        let orders = Keep { only, between_us: (first, last), ..touchpoints.clone() };
         let mut firsts: Vec<String> = self.orders.iter().cloned().collect();
         firsts.sort_unstable();
-        let keep = Keep { firsts: Arc::new(firsts), only: None };
+        let keep = Keep { firsts: Arc::new(firsts), only: None, between_us: EVER };
         let columns = ["refund_id", "order_id", "refunded_at", "amount"];
         let rows = reading.rows("refunds", Some(keep), &columns).await?;
         let schema = reading.lake.table("refunds")?.spec.table_schema();
@@ -115,18 +123,15 @@ impl Affected {
         reach: &HashMap<String, Vec<Span>>,
     ) -> Result<()> {
         let customers: HashSet<String> = reach.keys().cloned().collect();
-        let columns = ["order_id", "customer_id", "ordered_at"];
-        for batch in reading.rows("orders", Some(self.keep(&customers)), &columns).await? {
-            let instants = batch
-                .column_by_name("ordered_at")
-                .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-                .ok_or_else(|| Error::internal("orders without an instant"))?;
-            let named = texts(&batch, "order_id")?.into_iter().zip(texts(&batch, "customer_id")?);
-            for ((id, customer), at) in named.zip(instants.values()) {
-                let customer = self.resolved(&customer);
-                let spans = reach.get(&customer).map_or(&[][..], Vec::as_slice);
-                if spans.iter().any(|(from, to)| from <= at && at <= to) {
-                    self.add(id, &customer);
+        let spans = || reach.values().flatten();
+        let earliest = spans().map(|(from, _)| *from).min().unwrap_or(i64::MAX);
+        let latest = spans().map(|(_, to)| *to).max().unwrap_or(i64::MIN);
+        let keep = self.keep(&customers, (earliest, latest));
+        for batch in reading.rows("orders", Some(keep), &["order_id", "customer_id", "ordered_at"]).await? {
+            for (id, customer, at) in rows(&batch, "order_id", "ordered_at")? {
+                let spans = reach.get(&self.resolved(&customer)).map_or(&[][..], Vec::as_slice);
+                if spans.iter().any(|(from, to)| *from <= at && at <= *to) {
+                    self.add(id, &customer, at);
                 }
             }
         }
@@ -142,15 +147,18 @@ impl Affected {
         ids: HashSet<String>,
     ) -> Result<()> {
         let snapshot = table.snapshot().await?;
-        let rows = table.lookup(reading.store, &snapshot, column, ids, &["order_id", "customer_id"]).await?;
-        for batch in rows {
-            let found = texts(&batch, "order_id")?.into_iter().zip(texts(&batch, "customer_id")?);
-            found.for_each(|(id, customer)| self.add(id, &customer));
+        let wanted = &["order_id", "customer_id", "ordered_at"];
+        for batch in table.lookup(reading.store, &snapshot, column, ids, wanted).await? {
+            for (id, customer, at) in rows(&batch, "order_id", "ordered_at")? {
+                self.add(id, &customer, at);
+            }
         }
         Ok(())
     }
 
-    fn add(&mut self, order: String, customer: &str) {
+    fn add(&mut self, order: String, customer: &str, at: i64) {
+        let (first, last) = self.span.unwrap_or((at, at));
+        self.span = Some((first.min(at), last.max(at)));
         self.orders.insert(order);
         let customer = self.resolved(customer);
         self.customers.insert(customer);
@@ -161,12 +169,12 @@ impl Affected {
     }
 
     /// The rows of some customers, under any of their ids.
-    fn keep(&self, customers: &HashSet<String>) -> Keep {
+    fn keep(&self, customers: &HashSet<String>, between_us: Span) -> Keep {
         let mut firsts: Vec<String> = self.identities.linked_to(customers);
         firsts.extend(customers.iter().cloned());
         firsts.sort_unstable();
         firsts.dedup();
-        Keep { firsts: Arc::new(firsts), only: None }
+        Keep { firsts: Arc::new(firsts), only: None, between_us }
     }
 }
 

@@ -1,10 +1,9 @@
 //! What was landed since the table was brought up to date.
 
-use std::collections::HashSet;
-
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use datafusion::common::HashSet;
 
 use crate::error::{Error, Result};
 use crate::lake::{Lake, Seen};
@@ -20,8 +19,8 @@ const FEW_ROWS: u64 = 10_000;
 pub struct Changes {
     /// Id, customer as landed, and instant.
     pub touches: Vec<(String, String, i64)>,
-    /// Id and customer as landed.
-    pub orders: Vec<(String, String)>,
+    /// The same of orders.
+    pub orders: Vec<(String, String, i64)>,
     /// The refund's id and the order's.
     pub refunds: Vec<(String, String)>,
     /// Anonymous ids.
@@ -37,7 +36,7 @@ impl Changes {
             let (Ok(table), Some(snapshot)) = (lake.table(name), pins.snapshot(name)) else { continue };
             let columns: &[&str] = match name.as_str() {
                 "touchpoints" => &["touch_id", "customer_id", "touched_at"],
-                "orders" => &["order_id", "customer_id"],
+                "orders" => &["order_id", "customer_id", "ordered_at"],
                 "refunds" => &["refund_id", "order_id"],
                 _ => &["anonymous_id"],
             };
@@ -58,17 +57,8 @@ impl Changes {
 
     fn add(&mut self, table: &str, batch: &RecordBatch) -> Result<()> {
         match table {
-            "touchpoints" => {
-                let instants = batch
-                    .column_by_name("touched_at")
-                    .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-                    .ok_or_else(|| Error::internal("touches without an instant"))?
-                    .values()
-                    .to_vec();
-                let named = texts(batch, "touch_id")?.into_iter().zip(texts(batch, "customer_id")?);
-                self.touches.extend(named.zip(instants).map(|((id, customer), at)| (id, customer, at)));
-            }
-            "orders" => self.orders.extend(pairs(batch, "order_id", "customer_id")?),
+            "touchpoints" => self.touches.extend(rows(batch, "touch_id", "touched_at")?),
+            "orders" => self.orders.extend(rows(batch, "order_id", "ordered_at")?),
             "refunds" => self.refunds.extend(pairs(batch, "refund_id", "order_id")?),
             _ => self.identities.extend(texts(batch, "anonymous_id")?),
         }
@@ -78,6 +68,16 @@ impl Changes {
 
 fn pairs(batch: &RecordBatch, a: &str, b: &str) -> Result<Vec<(String, String)>> {
     Ok(texts(batch, a)?.into_iter().zip(texts(batch, b)?).collect())
+}
+
+/// Ids, customers and instants; 0 where there is none.
+pub fn rows(batch: &RecordBatch, id: &str, instant: &str) -> Result<Vec<(String, String, i64)>> {
+    let instants = batch
+        .column_by_name(instant)
+        .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
+        .ok_or_else(|| Error::internal(format!("rows without {instant}")))?;
+    let instants = instants.iter().map(Option::unwrap_or_default);
+    Ok(pairs(batch, id, "customer_id")?.into_iter().zip(instants).map(|((a, b), at)| (a, b, at)).collect())
 }
 
 /// A column of texts; nothing where it is null.

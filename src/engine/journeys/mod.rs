@@ -30,7 +30,7 @@ pub(super) const JOURNEYS: &str = "journeys";
 /// What a query that calls the function is said to read.
 pub(super) const JOURNEYS_FUNCTION: &str = "journeys()";
 /// How far beyond its window an order lists refused touches, in days: each day more makes a touch reach further.
-const REFUSED_DAYS: i64 = 7;
+const REFUSED_DAYS: i64 = 1;
 /// Raised where the same rows would be computed otherwise than before: the table is then computed from scratch.
 const REVISION: u64 = 1;
 /// The name under which the revision is kept, among the inputs.

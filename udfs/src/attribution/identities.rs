@@ -49,7 +49,7 @@ impl Identities {
     }
 
     /// The anonymous ids of some customers.
-    pub fn linked_to(&self, customers: &std::collections::HashSet<String>) -> Vec<String> {
+    pub fn linked_to(&self, customers: &HashSet<String>) -> Vec<String> {
         let linked = self.customers.iter().filter(|(_, customer)| customers.contains(*customer));
         linked.map(|(id, _)| id.clone()).collect()
     }
