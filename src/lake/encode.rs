@@ -21,8 +21,9 @@ const ROWS_PER_ROW_GROUP: usize = 128 * 1024;
 /// A dictionary for every row of a row group, of ids of a hundred bytes.
 const LARGEST_DICTIONARY_BYTES: usize = 8 << 20;
 
-/// How often a row group is read for a value that it does not have.
-const LOOKUP_FALSE_POSITIVES: f64 = 0.001;
+/// How often a row group is read for a value that it does not have: a day's new values, some ten thousand, are to pass
+/// nearly all of them.
+const LOOKUP_FALSE_POSITIVES: f64 = 1e-6;
 
 /// Fewer rows than this are packed by one thread.
 const MANY_ROWS: usize = 16 * 1024;

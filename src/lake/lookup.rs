@@ -1,7 +1,7 @@
 //! Finds the rows of a table that have certain values in a column, wherever its order puts them.
 //!
-//! Where only few values are asked for, each row group's Bloom filter is asked first: one block of 32 bytes a value, so
-//! that a value which is nowhere costs no page. (The filter is Parquet's own: a value's block is the upper half of its
+//! Each row group's Bloom filter is asked first, for few values one block of 32 bytes a value, so that values which are
+//! nowhere cost no page. (The filter is Parquet's own: a value's block is the upper half of its
 //! xxHash, scaled to the number of blocks.)
 
 use std::ops::Range;
@@ -27,7 +27,7 @@ use super::row_filter::RowFilter;
 use super::table::{LakeTable, Snapshot};
 use crate::error::{Error, Result};
 
-/// With more values than this every row group is likely to have one.
+/// For more values than this whole filters are read.
 const FEW_VALUES: usize = 256;
 /// Bytes of a block of a Bloom filter.
 const BLOCK_BYTES: u64 = 32;
@@ -95,16 +95,9 @@ async fn look_up(
     let versions = version_columns(&table.spec);
     let names = wanted.iter().copied().chain([column]).chain(versions.iter().map(String::as_str));
     let mask = ProjectionMask::columns(builder.parquet_schema(), names);
-    let rows = builder.with_projection(mask).with_row_groups(groups).build().map_err(failed)?;
-    let filter = RowFilter::one(column.to_owned(), values);
-    let mut found: Vec<RecordBatch> = rows
-        .map_err(failed)
-        .and_then(|batch| {
-            let kept = filter.kept(batch);
-            std::future::ready(kept.map_err(|error| Error::internal("keeping rows").with_source(error)))
-        })
-        .try_collect()
-        .await?;
+    let filter = RowFilter::one(column.to_owned(), values).of_reader(builder.parquet_schema());
+    let builder = builder.with_projection(mask).with_row_groups(groups).with_row_filter(filter);
+    let mut found: Vec<RecordBatch> = builder.build().map_err(failed)?.map_err(failed).try_collect().await?;
     found.retain(|batch| batch.num_rows() > 0);
     Ok(found)
 }
@@ -121,9 +114,6 @@ async fn candidates(
     let columns = metadata.file_metadata().schema_descr().columns();
     let place = columns.iter().position(|described| described.name() == column);
     let Some(place) = place else { return Ok(Vec::new()) };
-    if values.len() > FEW_VALUES {
-        return Ok(groups.collect());
-    }
     // What has no filter may have any value.
     let (mut candidates, mut asked, mut ranges) = (HashSet::new(), Vec::new(), Vec::new());
     for group in groups {
@@ -131,21 +121,28 @@ async fn candidates(
             candidates.insert(group);
             continue;
         };
+        if values.len() > FEW_VALUES {
+            asked.push((group, None));
+            ranges.push(filter);
+            continue;
+        }
         for value in values {
-            asked.push((group, value));
+            asked.push((group, Some(value)));
             ranges.push(block_range(&filter, value));
         }
     }
     let path = table.file_path(file)?;
-    let blocks = table
+    let bits = table
         .storage
         .store
         .get_ranges(&path, &ranges)
         .await
         .map_err(|error| Error::unavailable("the storage did not answer").with_source(error))?;
-    for ((group, value), block) in asked.into_iter().zip(blocks) {
-        // A filter of one block has every value in it.
-        if Sbbf::new(&block).check(value.as_str()) {
+    for ((group, value), bits) in asked.into_iter().zip(bits) {
+        // A block by itself is a filter of one block, in which every value has its place.
+        let filter = Sbbf::new(&bits);
+        let may_have = |value: &String| filter.check(value.as_str());
+        if value.map_or_else(|| values.iter().any(may_have), may_have) {
             candidates.insert(group);
         }
     }

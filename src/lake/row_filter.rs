@@ -2,11 +2,14 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{and, cast, filter_record_batch, take};
+use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::compute::{cast, take};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use datafusion::common::HashSet;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{self, ArrowPredicate, ArrowPredicateFn};
+use parquet::schema::types::SchemaDescriptor;
 
 use super::runs::Keep;
 
@@ -28,18 +31,13 @@ impl RowFilter {
         Self { columns: vec![(column, values)] }
     }
 
-    /// The rows that have one of the values in each of the columns.
-    pub fn kept(&self, batch: RecordBatch) -> Result<RecordBatch, ArrowError> {
-        let mut kept = BooleanArray::from(vec![true; batch.num_rows()]);
-        for (name, values) in &self.columns {
-            let missing = || ArrowError::SchemaError(format!("no column {name} to keep rows by"));
-            let column = batch.column_by_name(name).ok_or_else(missing)?;
-            kept = and(&kept, &is_among(column, values)?)?;
-            if kept.true_count() == 0 {
-                break;
-            }
-        }
-        if kept.true_count() == batch.num_rows() { Ok(batch) } else { filter_record_batch(&batch, &kept) }
+    /// As a reader of files applies it: the other columns are unpacked for the rows that are kept, and no others.
+    pub fn of_reader(&self, schema: &SchemaDescriptor) -> arrow_reader::RowFilter {
+        let predicate = |(name, values): &(String, Arc<HashSet<String>>)| -> Box<dyn ArrowPredicate> {
+            let (values, mask) = (values.clone(), ProjectionMask::columns(schema, [name.as_str()]));
+            Box::new(ArrowPredicateFn::new(mask, move |batch| is_among(batch.column(0), &values)))
+        };
+        arrow_reader::RowFilter::new(self.columns.iter().map(predicate).collect())
     }
 }
 

@@ -168,6 +168,11 @@ impl ExecutionPlan for RunsExec {
         let names = read_schema.fields().iter().map(|field| field.name().as_str());
         let mask = ProjectionMask::columns(builder.parquet_schema(), names);
         let row_count = groups.iter().map(|group| run.metadata.row_group(*group).num_rows() as usize).sum();
+        let filter = self.filter.as_ref().map(|filter| filter.of_reader(builder.parquet_schema()));
+        let builder = match filter {
+            Some(filter) => builder.with_row_filter(filter),
+            None => builder,
+        };
         let stream = builder
             .with_projection(mask)
             .with_row_groups(groups)
@@ -177,12 +182,8 @@ impl ExecutionPlan for RunsExec {
             .map_err(&failed)?
             .map_err(failed);
         let (spec, newest, wanted) = (self.table.spec.clone(), self.newest.clone(), self.wanted.clone());
-        let filter = self.filter.clone();
         let rows = stream.map(move |batch| {
-            let mut batch = with_all_columns(batch?, &read_schema)?;
-            if let Some(filter) = &filter {
-                batch = filter.kept(batch)?;
-            }
+            let batch = with_all_columns(batch?, &read_schema)?;
             let Some(newest) = &newest else { return Ok(batch) };
             let current = newest.current_rows(&spec, &batch)?;
             let projected = batch.project(&wanted)?;

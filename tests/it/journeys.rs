@@ -164,3 +164,27 @@ async fn whoever_reads_the_table_sees_what_was_landed_before() {
     land_rows(&engine, "s", "touchpoints", &[touch]).await;
     assert_eq!(crate::support::scalar(&engine, "s", count).await, "2");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_touches_leave_their_orders_at_once() {
+    let engine = kept().await;
+    let touches = |customer: &str| -> Vec<Value> {
+        let touch = |number: i64| {
+            json!({"touch_id": format!("m{number}"), "customer_id": customer, "touched_at": at(number * 3600),
+                   "channel": "email"})
+        };
+        (0..400).map(touch).collect()
+    };
+    let orders = ["c1", "c2"].map(|customer| {
+        json!({"order_id": format!("of-{customer}"), "customer_id": customer, "ordered_at": at(17 * DAY),
+               "status": "completed", "currency": "USD", "revenue": "400.00"})
+    });
+    land_rows(&engine, "s", "orders", &orders).await;
+    for customer in ["c1", "c2"] {
+        land_rows(&engine, "s", "touchpoints", &touches(customer)).await;
+        let refreshed = engine.refresh_journeys("s").await.unwrap();
+        assert!(matches!(refreshed, Refreshed::Orders { .. }), "{refreshed:?}");
+        assert_eq!(rows(&engine, KEPT).await, rows(&engine, COMPUTED).await);
+        engine.nightly(Some("s")).await.unwrap();
+    }
+}
