@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray};
+use arrow::array::{ArrayData, ArrayRef, AsArray, BooleanArray};
 use arrow::compute::{cast, take};
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
@@ -34,22 +34,37 @@ impl RowFilter {
     /// As a reader of files applies it: the other columns are unpacked for the rows that are kept, and no others.
     pub fn of_reader(&self, schema: &SchemaDescriptor) -> arrow_reader::RowFilter {
         let predicate = |(name, values): &(String, Arc<HashSet<String>>)| -> Box<dyn ArrowPredicate> {
-            let (values, mask) = (values.clone(), ProjectionMask::columns(schema, [name.as_str()]));
-            Box::new(ArrowPredicateFn::new(mask, move |batch| is_among(batch.column(0), &values)))
+            let mask = ProjectionMask::columns(schema, [name.as_str()]);
+            let mut membership = Membership { values: values.clone(), dictionary: None };
+            Box::new(ArrowPredicateFn::new(mask, move |batch| membership.of(batch.column(0))))
         };
         arrow_reader::RowFilter::new(self.columns.iter().map(predicate).collect())
     }
 }
 
-/// Whether each text is one of the values; a dictionary's are looked at once.
-fn is_among(texts: &dyn Array, values: &HashSet<String>) -> Result<BooleanArray, ArrowError> {
-    if let Some(dictionary) = texts.as_any_dictionary_opt() {
-        let of_values = is_among(dictionary.values(), values)?;
+/// Tells which texts are among some values.
+struct Membership {
+    values: Arc<HashSet<String>>,
+    /// The dictionary that was looked at last, and which of its texts are: batches of a row group share one.
+    dictionary: Option<(ArrayData, BooleanArray)>,
+}
+
+impl Membership {
+    fn of(&mut self, texts: &ArrayRef) -> Result<BooleanArray, ArrowError> {
+        let Some(dictionary) = texts.as_any_dictionary_opt() else { return self.of_texts(texts) };
+        let values = dictionary.values().to_data();
+        let of_values = match &self.dictionary {
+            Some((known, of_values)) if known.ptr_eq(&values) => of_values.clone(),
+            _ => self.of_texts(dictionary.values())?,
+        };
         let of_rows = take(&of_values, dictionary.keys(), None)?;
-        // Null is none of the values.
-        return Ok(of_rows.as_boolean().iter().map(|is| Some(is == Some(true))).collect());
+        self.dictionary = Some((values, of_values));
+        Ok(of_rows.as_boolean().clone())
     }
-    let texts = cast(texts, &DataType::Utf8View)?;
-    let is = |text: Option<&str>| Some(text.is_some_and(|text| values.contains(text)));
-    Ok(texts.as_string_view().iter().map(is).collect())
+
+    fn of_texts(&self, texts: &ArrayRef) -> Result<BooleanArray, ArrowError> {
+        let texts = cast(texts, &DataType::Utf8View)?;
+        let is = |text: Option<&str>| Some(text.is_some_and(|text| self.values.contains(text)));
+        Ok(texts.as_string_view().iter().map(is).collect())
+    }
 }
