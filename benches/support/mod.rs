@@ -16,6 +16,10 @@ use rand_chacha::ChaCha8Rng;
 use tributary::land::Format;
 use tributary::{Engine, LandRequest};
 
+/// As in the program itself.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 pub const STORE: &str = "bench";
 const CHANNELS: [&str; 8] =
     ["direct", "seo", "social", "ads", "email", "referral", "affiliate", "influencer"];

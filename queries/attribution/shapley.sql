@@ -24,7 +24,7 @@ doc = "What a set of channels is worth: the conversions of journeys within it, o
 [params.replicates]
 type = "int"
 default = 0
-doc = "Samples of the journeys for the intervals, 200 or more; without any the intervals are null."
+doc = "Samples of the journeys for the intervals, better 200 or more: few give rough ones, and none give none."
 
 [params.level]
 type = "float"

@@ -58,7 +58,7 @@ pub fn bind_ad_hoc(text: &str, params: &Params) -> Result<BoundQuery> {
         };
         if !is_allowed {
             return Err(Error::invalid(
-                "only select, explain, describe, show tables and show columns are allowed",
+                "only select, explain, describe of a table, show tables and show columns are allowed",
             ));
         }
         let used = placeholders_of(&statement)?;

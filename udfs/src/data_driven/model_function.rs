@@ -36,7 +36,7 @@ const REPLICATES: Parameter = Parameter {
     name: "replicates",
     kind: ParameterKind::Count,
     default: "0",
-    doc: "Samples of the journeys for the intervals, 200 or more; without any the intervals are null.",
+    doc: "Samples of the journeys for the intervals, better 200 or more: few give rough ones, and none give none.",
 };
 const SEED: Parameter = Parameter {
     name: "seed",
