@@ -17,17 +17,23 @@ use crate::lake::Lake;
 /// A landing seldom comes alone: what follows within this time is compacted with it.
 const QUIET: Duration = Duration::from_secs(2);
 
-/// A table of one store.
-type Place = (String, String);
+/// What there is to do for a store.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Work {
+    /// Bring its journeys up to date.
+    Follow { store: String },
+    /// Compact one of its tables.
+    Compact { store: String, table: String },
+}
 
 #[derive(Debug)]
 pub(super) struct Upkeep {
     lake: Arc<Lake>,
     /// `None` once the engine is closed.
-    queue: Mutex<Option<mpsc::UnboundedSender<Place>>>,
-    /// Places that wait: what is landed in one of them is done with the rest.
-    waiting: Arc<Mutex<HashSet<Place>>>,
-    /// Places that wait or are being worked on.
+    queue: Mutex<Option<mpsc::UnboundedSender<Work>>>,
+    /// Work that waits: it does for what is landed meanwhile too.
+    waiting: Arc<Mutex<HashSet<Work>>>,
+    /// How much waits or is being done.
     pending: watch::Sender<usize>,
     /// How many wait for the upkeep: while any does, it waits for nothing.
     hurry: watch::Sender<usize>,
@@ -38,7 +44,7 @@ pub(super) struct Upkeep {
 impl Upkeep {
     /// Starts the worker on the current runtime. It ends when this is closed or dropped.
     pub fn start(lake: Arc<Lake>, journeys: Arc<Journeys>, context: Arc<TaskContext>) -> Self {
-        let (queue, places) = mpsc::unbounded_channel();
+        let (queue, work) = mpsc::unbounded_channel();
         let (pending, _) = watch::channel(0);
         let (hurry, hurried) = watch::channel(0);
         let closing = Arc::new(AtomicBool::new(false));
@@ -52,22 +58,28 @@ impl Upkeep {
             hurry: hurried,
             closing: closing.clone(),
         };
-        let worker = tokio::sync::Mutex::new(Some(tokio::spawn(worker.run(places))));
+        let worker = tokio::sync::Mutex::new(Some(tokio::spawn(worker.run(work))));
         Self { lake, queue: Mutex::new(Some(queue)), waiting, pending, hurry, closing, worker }
     }
 
-    /// Notes that rows were landed; the journeys follow soon, and a table that has enough of them is compacted.
+    /// Notes that rows were landed: the journeys follow soon, and a table that has enough of them is compacted.
     pub fn landed(&self, store: &str, table: &str) {
-        let is_due = INPUTS.contains(&table) || self.lake.is_compaction_due(store, table);
+        if INPUTS.contains(&table) {
+            self.queue(Work::Follow { store: store.to_owned() });
+        }
+        if self.lake.is_compaction_due(store, table) {
+            self.queue(Work::Compact { store: store.to_owned(), table: table.to_owned() });
+        }
+    }
+
+    fn queue(&self, work: Work) {
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = queue.as_ref().filter(|_| is_due) {
-            let place = (store.to_owned(), table.to_owned());
-            let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-            if !waiting.insert(place.clone()) {
-                return;
-            }
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(queue) = queue.as_ref()
+            && waiting.insert(work.clone())
+        {
             self.pending.send_modify(|count| *count += 1);
-            if queue.send(place).is_err() {
+            if queue.send(work).is_err() {
                 self.pending.send_modify(|count| *count -= 1);
             }
         }
@@ -97,7 +109,7 @@ impl Upkeep {
 struct Worker {
     lake: Arc<Lake>,
     journeys: Arc<Journeys>,
-    waiting: Arc<Mutex<HashSet<Place>>>,
+    waiting: Arc<Mutex<HashSet<Work>>>,
     context: Arc<TaskContext>,
     pending: watch::Sender<usize>,
     hurry: watch::Receiver<usize>,
@@ -105,28 +117,25 @@ struct Worker {
 }
 
 impl Worker {
-    async fn run(mut self, mut places: mpsc::UnboundedReceiver<Place>) {
-        while let Some((store, table)) = places.recv().await {
+    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Work>) {
+        while let Some(work) = queue.recv().await {
             tokio::select! {
                 () = tokio::time::sleep(QUIET) => {}
                 _ = self.hurry.wait_for(|count| *count > 0) => {}
             }
-            let place = (store, table);
-            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&place);
-            let (store, table) = place;
+            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&work);
             if !self.closing.load(Relaxed) {
-                self.follow(&store, &table).await;
-                self.compact(&store, &table).await;
+                match work {
+                    Work::Follow { store } => self.follow(&store).await,
+                    Work::Compact { store, table } => self.compact(&store, &table).await,
+                }
             }
             self.pending.send_modify(|count| *count -= 1);
         }
     }
 
     /// Brings the journeys up to date, where they are kept.
-    async fn follow(&self, store: &str, table: &str) {
-        if !INPUTS.contains(&table) {
-            return;
-        }
+    async fn follow(&self, store: &str) {
         let refreshed = match self.journeys.is_kept(store).await {
             Ok(true) => self.journeys.refresh(store).await,
             Ok(false) => return,
@@ -144,6 +153,8 @@ impl Worker {
         if !self.lake.is_compaction_due(store, name) {
             return;
         }
+        // What they have not seen is not compacted.
+        self.follow(store).await;
         match self.lake.compact_table(store, name, &self.context).await {
             Ok(_) => tracing::info!(table = name, store, "compacted"),
             Err(error) if error.kind() == ErrorKind::Conflict => {

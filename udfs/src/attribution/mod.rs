@@ -30,6 +30,7 @@ mod named_arguments;
 mod order_runs;
 mod output;
 mod path_counts;
+mod path_table;
 mod plan;
 mod profiles_function;
 mod refunds;

@@ -1,5 +1,6 @@
 //! Journeys counted by their path: the channels of their touches, in order.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Decimal128Array, Int64Array, ListBuilder, StringArray, StringBuilder};
@@ -11,6 +12,7 @@ use super::booked_range::BookedRange;
 use super::columns::{ChannelCodes, UNATTRIBUTED};
 use super::held::Held;
 use super::inputs::{OrderBatch, RefundRows};
+use super::path_table::PathTable;
 use super::rows::{Entry, Reason, Shares, Sink, Wanted};
 use super::totals::{MONEY_SUM, paid_currency};
 use super::touch_runs::TouchRuns;
@@ -21,8 +23,6 @@ use crate::calendar::LocalDays;
 /// What stands between the channels of a path.
 const ARROW: &str = " > ";
 const SECOND_US: i128 = 1_000_000;
-/// Bytes that a path takes beside its channels, about.
-const PATH_BYTES: usize = 120;
 
 /// Returns the columns of `journey_paths`.
 pub fn paths_schema() -> SchemaRef {
@@ -76,14 +76,13 @@ pub struct PathCounts {
     options: PathOptions,
     days: LocalDays,
     currencies: Vec<Option<String>>,
-    paths: HashMap<Box<[u32]>, usize>,
-    /// By path: the counts of each currency.
-    counts: Vec<Vec<PathCount>>,
+    /// A currency's number, then the numbers of the channels.
+    paths: PathTable,
+    /// By path and currency.
+    counts: Vec<PathCount>,
     /// Names of channels by their numbers, in lower case; known when the range has finished.
     names: Vec<String>,
-    /// Bytes that the paths take.
-    size: usize,
-    /// The path that is being looked at.
+    /// The path that is being looked at, after room for a currency.
     codes: Vec<u32>,
 }
 
@@ -95,17 +94,16 @@ impl PathCounts {
             options,
             // Journeys without conversion have no currency.
             currencies: vec![None],
-            paths: HashMap::new(),
+            paths: PathTable::default(),
             counts: Vec::new(),
             names: Vec::new(),
-            size: 0,
-            codes: Vec::new(),
+            codes: vec![0],
         }
     }
 
-    /// Bytes of memory held, about.
+    /// Bytes of memory held.
     pub fn size(&self) -> usize {
-        self.size
+        self.paths.size() + self.counts.capacity() * size_of::<PathCount>()
     }
 
     /// Notes what the channels' numbers mean.
@@ -126,92 +124,122 @@ impl PathCounts {
                 self.names.len() as u32 - 1
             }));
         }
-        for (path, at) in other.paths {
-            self.codes.clear();
+        let currencies: Vec<u32> =
+            other.currencies.iter().map(|currency| self.currency(currency.as_deref())).collect();
+        for (place, count) in other.counts.iter().enumerate() {
+            let [currency, path @ ..] = other.paths.get(place) else { continue };
+            self.begin_path();
             self.codes.extend(path.iter().map(|&code| codes[code as usize]));
-            for (currency, count) in other.counts[at].iter().enumerate() {
-                if *count != PathCount::default() {
-                    let currency = self.currency(other.currencies[currency].as_deref());
-                    self.count(currency).merge(*count);
-                }
-            }
+            self.count(currencies[*currency as usize]).merge(*count);
         }
     }
 
-    fn currency(&mut self, currency: Option<&str>) -> usize {
+    fn begin_path(&mut self) {
+        self.codes.truncate(1);
+    }
+
+    fn currency(&mut self, currency: Option<&str>) -> u32 {
         let known = self.currencies.iter().position(|name| name.as_deref() == currency);
-        known.unwrap_or_else(|| {
+        let at = known.unwrap_or_else(|| {
             self.currencies.push(currency.map(str::to_owned));
             self.currencies.len() - 1
-        })
+        });
+        at as u32
     }
 
     /// The counts of the path that is being looked at.
-    fn count(&mut self, currency: usize) -> &mut PathCount {
-        let at = match self.paths.get(&*self.codes) {
-            Some(&at) => at,
-            None => {
-                self.size += self.codes.len() * size_of::<u32>() + PATH_BYTES;
-                self.paths.insert(self.codes.as_slice().into(), self.counts.len());
-                self.counts.push(Vec::new());
-                self.counts.len() - 1
-            }
-        };
-        let counts = &mut self.counts[at];
-        if counts.len() <= currency {
-            counts.resize(currency + 1, PathCount::default());
+    fn count(&mut self, currency: u32) -> &mut PathCount {
+        self.codes[0] = currency;
+        let place = self.paths.place(&self.codes);
+        if place == self.counts.len() {
+            self.counts.push(PathCount::default());
         }
-        &mut counts[currency]
+        &mut self.counts[place]
+    }
+
+    /// The places of what was counted, by the names of the channels and of the currency.
+    fn sorted(&self) -> Vec<usize> {
+        let mut names: Vec<&str> = self.names.iter().map(String::as_str).collect();
+        names.sort_unstable();
+        names.dedup();
+        // One more than a name's place: 0 is the end of a path.
+        let rank = |name: &String| names.binary_search(&name.as_str()).map_or(0, |at| at as u32 + 1);
+        let ranks: Vec<u32> = self.names.iter().map(rank).collect();
+        let rank_bits = usize::BITS - names.len().leading_zeros();
+        // As many of a path's first ranks as there is room for decide most comparisons at once.
+        let rank_count = u128::BITS / rank_bits.max(1);
+        let of_path = |place: usize| self.paths.get(place)[1..].iter().map(|&code| ranks[code as usize]);
+        let first_ranks = |place: usize| {
+            let ranks = of_path(place).chain(std::iter::repeat(0)).take(rank_count as usize);
+            ranks.fold(0_u128, |key, rank| key << rank_bits | u128::from(rank))
+        };
+        let is_counted = |place: &usize| self.counts[*place] != PathCount::default();
+        let places = (0..self.counts.len()).filter(is_counted);
+        let mut keyed: Vec<(u128, usize)> = places.map(|place| (first_ranks(place), place)).collect();
+        keyed.sort_unstable_by(|(a_key, a), (b_key, b)| {
+            a_key
+                .cmp(b_key)
+                .then_with(|| of_path(*a).cmp(of_path(*b)))
+                .then_with(|| self.currency_of(*a).cmp(&self.currency_of(*b)))
+        });
+        keyed.into_iter().map(|(_, place)| place).collect()
+    }
+
+    fn currency_of(&self, place: usize) -> Option<&str> {
+        self.currencies[self.paths.get(place)[0] as usize].as_deref()
     }
 
     /// Builds a batch of the schema's columns, ordered by path and currency.
     pub fn build(&self, schema: &SchemaRef, store: &str) -> Result<RecordBatch> {
-        let mut rows: Vec<(Vec<&str>, Option<&str>, PathCount)> = Vec::new();
-        for (path, &at) in &self.paths {
-            let names = || path.iter().map(|&code| self.names[code as usize].as_str()).collect();
-            let counts = self.counts[at].iter().enumerate();
-            let found = counts.filter(|(_, count)| **count != PathCount::default());
-            rows.extend(
-                found.map(|(currency, count)| (names(), self.currencies[currency].as_deref(), *count)),
-            );
-        }
-        rows.sort_unstable_by(|a, b| (&a.0, a.1).cmp(&(&b.0, b.1)));
+        let places = self.sorted();
+        let names =
+            |place: usize| self.paths.get(place)[1..].iter().map(|&code| self.names[code as usize].as_str());
         let integers = |of: &dyn Fn(&PathCount) -> i64| -> ArrayRef {
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| of(&row.2))))
+            Arc::new(Int64Array::from_iter_values(places.iter().map(|&place| of(&self.counts[place]))))
         };
         let column = |name: &str| -> Result<ArrayRef> {
             Ok(match name {
-                "store_id" => Arc::new(StringArray::from_iter_values(rows.iter().map(|_| store))),
-                "path" => Arc::new(StringArray::from_iter_values(rows.iter().map(|row| match &*row.0 {
-                    [] => UNATTRIBUTED.to_owned(),
-                    names => names.join(ARROW),
-                }))),
+                "store_id" => Arc::new(StringArray::from_iter_values(places.iter().map(|_| store))),
+                "path" => {
+                    let mut paths = StringBuilder::new();
+                    for &place in &places {
+                        let mut text = names(place);
+                        // Appending never fails.
+                        let _ = paths.write_str(text.next().unwrap_or(UNATTRIBUTED));
+                        for name in text {
+                            let _ = paths.write_str(ARROW).and_then(|()| paths.write_str(name));
+                        }
+                        paths.append_value("");
+                    }
+                    Arc::new(paths.finish())
+                }
                 "channels" => {
                     let mut lists = ListBuilder::new(StringBuilder::new());
-                    for (names, ..) in &rows {
-                        for name in names {
-                            lists.values().append_value(name);
-                        }
+                    for &place in &places {
+                        names(place).for_each(|name| lists.values().append_value(name));
                         lists.append(true);
                     }
                     Arc::new(lists.finish())
                 }
                 "touch_count" => {
-                    Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.0.len() as i64)))
+                    let counts = places.iter().map(|&place| names(place).len() as i64);
+                    Arc::new(Int64Array::from_iter_values(counts))
                 }
-                "currency" => Arc::new(rows.iter().map(|row| row.1).collect::<StringArray>()),
+                "currency" => {
+                    Arc::new(places.iter().map(|&place| self.currency_of(place)).collect::<StringArray>())
+                }
                 "conversions" => integers(&|count| count.conversions),
                 "non_conversions" => integers(&|count| count.non_conversions),
                 "seconds_to_convert" => integers(&|count| (count.to_convert_us / SECOND_US) as i64),
                 "revenue" => {
-                    let sums = Decimal128Array::from_iter_values(rows.iter().map(|row| row.2.revenue));
-                    Arc::new(sums.with_data_type(MONEY_SUM))
+                    let sums = places.iter().map(|&place| self.counts[place].revenue);
+                    Arc::new(Decimal128Array::from_iter_values(sums).with_data_type(MONEY_SUM))
                 }
                 _ => return internal_err!("journey_paths has no column {name}"),
             })
         };
         let columns = schema.fields().iter().map(|field| column(field.name())).collect::<Result<_>>()?;
-        let options = RecordBatchOptions::new().with_row_count(Some(rows.len()));
+        let options = RecordBatchOptions::new().with_row_count(Some(places.len()));
         Ok(RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)?)
     }
 }
@@ -236,7 +264,7 @@ impl PathsSink<'_> {
     /// Notes the path of some touches; returns the first one's instant.
     fn take_path(&mut self, touches: impl Iterator<Item = Place>) -> Option<i64> {
         let mut first = None;
-        self.paths.codes.clear();
+        self.paths.begin_path();
         for place in touches {
             let (at, code) = self.touches.instant_and_code(place);
             first = first.or(Some(at));
