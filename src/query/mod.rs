@@ -25,5 +25,5 @@ pub use bind::{BoundQuery, bind, bind_ad_hoc, bind_check};
 pub use header::{Header, ParamSpec};
 pub use params::{check, infer, today};
 pub use registry::{NamedQuery, Registry};
-pub use run::{Failure, Planned, check_plans, plan, run_checks};
+pub use run::{Failure, Planned, check_plans, columns, plan, run_checks};
 pub use value::{ParamType, Value, Values};

@@ -29,8 +29,6 @@ pub struct NamedQuery {
     pub header: Header,
     /// The whole file, header included.
     pub sql: String,
-    /// Tables and table functions that it reads.
-    pub tables: BTreeSet<String>,
 }
 
 impl NamedQuery {
@@ -63,13 +61,21 @@ impl NamedQuery {
         self.header.params.iter().filter_map(sample).collect()
     }
 
+    /// Reads the header; the SQL is parsed when it is bound.
     fn parse(name: &str, sql: String) -> Result<Self> {
+        let header = Header::parse(&format!("{name}.sql"), &sql)?;
+        let topic = name.split_once('/').map_or_else(String::new, |(topic, _)| topic.to_owned());
+        Ok(Self { name: name.to_owned(), topic, header, sql })
+    }
+
+    /// Refuses SQL that cannot be bound, and parameters that the header and the SQL do not agree on.
+    fn validate(&self) -> Result<()> {
+        let Self { name, header, sql, .. } = self;
         let file = format!("{name}.sql");
-        let header = Header::parse(&file, &sql)?;
         let context =
             |error: Error| Error::invalid(format!("{file}: {}", error.message())).with_source(error);
         let declared: BTreeSet<String> = header.params.iter().map(|spec| spec.name.clone()).collect();
-        let mut used = placeholders(&sql).map_err(context)?;
+        let mut used = placeholders(sql).map_err(context)?;
         if header.rules {
             used.extend(rule_params().into_iter().map(|rule| rule.name));
         }
@@ -84,12 +90,11 @@ impl NamedQuery {
         }
         let nulls: Values =
             header.params.iter().map(|spec| (spec.name.clone(), Value::Null(spec.kind))).collect();
-        let tables = bind(&sql, &nulls, header.rules).map_err(context)?.tables;
+        bind(sql, &nulls, header.rules).map_err(context)?;
         for check in &header.checks {
-            bind_check(&sql, check, &nulls, header.rules).map_err(context)?;
+            bind_check(sql, check, &nulls, header.rules).map_err(context)?;
         }
-        let topic = name.split_once('/').map_or_else(String::new, |(topic, _)| topic.to_owned());
-        Ok(Self { name: name.to_owned(), topic, header, sql, tables })
+        Ok(())
     }
 }
 
@@ -100,7 +105,8 @@ pub struct Registry {
 }
 
 impl Registry {
-    /// Reads every file; a broken one, or two of one name, is an error that names the file.
+    /// Reads every file; a broken one, or two of one name, is an error that names the file. The embedded files are
+    /// validated by the tests, not by every process that starts.
     pub fn load(extra_folder: Option<&Path>) -> Result<Self> {
         let mut registry = Self::default();
         for path in Embedded::iter() {
@@ -112,7 +118,7 @@ impl Registry {
             for path in files(folder)? {
                 let bytes = std::fs::read(folder.join(&path))
                     .map_err(|error| Error::invalid(format!("{path}: cannot be read")).with_source(error))?;
-                registry.add(&path, utf8(&path, bytes)?)?;
+                registry.add(&path, utf8(&path, bytes)?)?.validate()?;
             }
         }
         Ok(registry)
@@ -134,7 +140,7 @@ impl Registry {
         self.iter().filter_map(|query| Some((query.header.materialize.as_deref()?, query)))
     }
 
-    fn add(&mut self, path: &str, sql: String) -> Result<()> {
+    fn add(&mut self, path: &str, sql: String) -> Result<Arc<NamedQuery>> {
         let name = path.strip_suffix(".sql").unwrap_or(path);
         let is_part = |part: &str| {
             !part.is_empty()
@@ -145,17 +151,17 @@ impl Registry {
                 "{path}: a query is a file topic/name.sql, in lowercase letters, digits and _"
             )));
         }
-        let query = NamedQuery::parse(name, sql)?;
+        let query = Arc::new(NamedQuery::parse(name, sql)?);
         let taken = query.header.materialize.as_ref().and_then(|table| {
             self.rollups().find(|(other, _)| other == table).map(|(_, query)| (table, query.name.clone()))
         });
         if let Some((table, other)) = taken {
             return Err(Error::invalid(format!("{path}: {other} already materialises {table}")));
         }
-        if self.queries.insert(name.to_owned(), Arc::new(query)).is_some() {
+        if self.queries.insert(name.to_owned(), Arc::clone(&query)).is_some() {
             return Err(Error::invalid(format!("{path}: there is already a query {name}; rename the file")));
         }
-        Ok(())
+        Ok(query)
     }
 }
 

@@ -51,6 +51,17 @@ pub async fn plan(ctx: &SessionContext, query: BoundQuery) -> Result<Planned> {
     .await
 }
 
+/// The columns that a bound query returns, without planning how.
+pub async fn columns(ctx: &SessionContext, query: BoundQuery) -> Result<SchemaRef> {
+    let state = ctx.state();
+    future_on_deep_stack(async move {
+        let logical = state.statement_to_plan(query.statement).await?;
+        read_only().verify_plan(&logical)?;
+        Ok(Arc::clone(logical.schema().inner()))
+    })
+    .await
+}
+
 /// One query that cannot be planned, or a check of it that returned rows.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Failure {

@@ -23,7 +23,11 @@ async fn every_check_holds_over_the_sample() {
     }
     for (ctx, is_empty) in [(sample, false), (empty_store().await, true)] {
         // The stand-in for journeys has rows of its own, which an empty store's orders cannot explain.
-        for query in registry.iter().filter(|query| !is_empty || !query.tables.contains("journeys()")) {
+        for query in registry.iter() {
+            let bound = query.bind(&query.sample_params(), day()).unwrap();
+            if is_empty && bound.tables.contains("journeys()") {
+                continue;
+            }
             let failures = run_checks(&ctx, query, &query.sample_params(), day()).await.unwrap();
             assert_eq!(failures, [], "{}", query.name);
         }
