@@ -49,17 +49,9 @@ SQL = {
         order by orders desc, path
         limit 20""",
     "transitions": """
-        with steps as (
-            select
-                unnest(array_concat(['(start)'], channels)) as source,
-                unnest(array_concat(channels, ['(conversion)'])) as target,
-                conversions
-            from journey_paths()
-            where touch_count > 0
-        )
-
         select source, target, sum(conversions) as transitions
-        from steps
+        from journey_transitions()
+        where source <> '(start)' or target <> '(conversion)'
         group by source, target""",
 }
 

@@ -239,8 +239,10 @@ proptest! {
             SUMS_OF_ROWS.replace("RULES", &format!("{rules}{range}")).replace("RANGE", condition)
         };
         let totals = |range: &str| TOTALS.replace("RULES", &format!("{rules}{range}"));
-        let paths = |range: &str| PATHS.replace("RULES", &format!("{rules}{range}"));
-        let [rows, totals, part_of_rows, rows_of_range, totals_of_range, revenue, paths] = block_on(async {
+        let ruled = |query: &str| query.replace("RULES", &format!("{rules}{range}"));
+        let [
+            rows, totals, part_of_rows, rows_of_range, totals_of_range, revenue, paths, links, links_of_paths,
+        ] = block_on(async {
             let engine = landed(&history, &arrival).await;
             let queries = [
                 sums("", ""),
@@ -248,19 +250,22 @@ proptest! {
                 sums("", &condition),
                 sums(&range, ""),
                 totals(&range),
-                REVENUE.replace("RULES", &format!("{rules}{range}")),
-                paths(&range),
+                ruled(REVENUE),
+                ruled(PATHS),
+                ruled(LINKS),
+                ruled(LINKS_OF_PATHS),
             ];
             let mut answers = Vec::new();
             for query in &queries {
                 answers.push(crate::support::sql(&engine, "s", query).await);
             }
-            <[_; 7]>::try_from(answers).unwrap()
+            <[_; 9]>::try_from(answers).unwrap()
         });
         prop_assert_eq!(rows, totals);
         prop_assert_eq!(&part_of_rows, &rows_of_range);
         prop_assert_eq!(rows_of_range, totals_of_range);
         prop_assert_eq!(revenue, paths);
+        prop_assert_eq!(links, links_of_paths);
     }
 }
 
@@ -309,3 +314,35 @@ const PATHS: &str = "
     group by currency
     having sum(revenue) <> 0
     order by currency";
+
+const LINKS: &str = "
+    select step, source, target, currency, conversions, revenue, non_conversions
+    from journey_transitions(half_life_days => 5RULES)
+    order by step, source, target, currency";
+
+const LINKS_OF_PATHS: &str = "
+    with outcomes as (
+        select
+            currency, touch_count, channels, conversions, revenue, 0 as non_conversions, ['(conversion)'] as outcome
+        from journey_paths(half_life_days => 5RULES)
+        union all
+        select currency, touch_count, channels, 0, 0, non_conversions, ['(no conversion)']
+        from journey_paths(half_life_days => 5RULES)
+    ),
+
+    links as (
+        select
+            unnest(range(0, touch_count + 1)) as step,
+            unnest(array_concat(['(start)'], channels)) as source,
+            unnest(array_concat(channels, outcome)) as target,
+            currency, conversions, revenue, non_conversions
+        from outcomes
+    )
+
+    select
+        step, source, target, currency, sum(conversions) as conversions,
+        cast(sum(revenue) as decimal(38, 4)) as revenue, sum(non_conversions) as non_conversions
+    from links
+    group by step, source, target, currency
+    having sum(conversions) <> 0 or sum(revenue) <> 0 or sum(non_conversions) <> 0
+    order by step, source, target, currency";

@@ -53,7 +53,21 @@ pub fn instants(batch: &RecordBatch, name: &str) -> Result<Vec<i64>> {
 pub fn money(batch: &RecordBatch, name: &str) -> Result<Vec<Option<i64>>> {
     let array = required(batch, name, &MONEY)?;
     let amounts = array.as_primitive::<Decimal128Type>().iter();
-    amounts.map(|amount| amount.map(i64::try_from).transpose()).collect::<Result<_, _>>().map_err(|error| {
+    amounts.map(|amount| amount.map(|amount| narrow(amount, name)).transpose()).collect()
+}
+
+/// Returns amounts in ten-thousandths; an amount that is not known counts as 0.00.
+pub fn amounts(batch: &RecordBatch, name: &str) -> Result<Vec<i64>> {
+    let array = required(batch, name, &MONEY)?;
+    let array = array.as_primitive::<Decimal128Type>();
+    if array.null_count() > 0 {
+        return Ok(money(batch, name)?.into_iter().map(Option::unwrap_or_default).collect());
+    }
+    array.values().iter().map(|&amount| narrow(amount, name)).collect()
+}
+
+fn narrow(amount: i128, name: &str) -> Result<i64> {
+    i64::try_from(amount).map_err(|error| {
         DataFusionError::Execution(format!("journeys: {name} has more than 18 digits in some row: {error}"))
     })
 }

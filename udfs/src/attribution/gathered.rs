@@ -1,6 +1,6 @@
 //! What ranges of customers add up, instead of giving rows out.
 
-use super::path_counts::PathCounts;
+use super::path_runs::PathRuns;
 use super::totals::Totals;
 
 /// The sums of one range, or of several.
@@ -10,7 +10,7 @@ pub enum Gathered {
     #[default]
     Nothing,
     Totals(Box<Totals>),
-    Paths(Box<PathCounts>),
+    Paths(PathRuns),
 }
 
 impl Gathered {
@@ -18,7 +18,7 @@ impl Gathered {
     pub fn merge(&mut self, other: Gathered) {
         match (&mut *self, other) {
             (Gathered::Totals(all), Gathered::Totals(found)) => all.merge(*found),
-            (Gathered::Paths(all), Gathered::Paths(found)) => all.merge(*found),
+            (Gathered::Paths(all), Gathered::Paths(found)) => all.runs.extend(found.runs),
             (_, found) => *self = found,
         }
     }

@@ -1,7 +1,7 @@
 //! Journeys that led to no order: touches that no completed order of the customer could reach.
 
 use super::customer::Order;
-use super::path_counts::PathsSink;
+use super::path_sink::PathsSink;
 use super::rows::CREDITED;
 use super::rules::{Reuse, Rules};
 use super::select::{Journey, Selection};

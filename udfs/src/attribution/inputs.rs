@@ -11,7 +11,7 @@ use datafusion::common::hash_utils::{RandomState, create_hashes};
 use datafusion::common::{Result, exec_err};
 
 use super::columns::{
-    ChannelCodes, UNATTRIBUTED, channel_names, column, ids, instant_type, instants, money, name_of,
+    ChannelCodes, UNATTRIBUTED, amounts, channel_names, column, ids, instant_type, instants, money, name_of,
     name_type, names, of_names, optional_names, without_nulls,
 };
 use super::currency::minor_unit;
@@ -37,8 +37,8 @@ pub struct TouchBatch {
     pub id_hash: Vec<u64>,
     /// The number of each channel, for totals.
     pub code: Vec<u32>,
-    /// Null where the input does not have it.
-    pub id: StringViewArray,
+    /// None where the input does not have it.
+    pub id: Option<StringViewArray>,
     pub touched_at: ArrayRef,
     pub channel: DictionaryArray<Int32Type>,
     /// None where the input does not have it.
@@ -53,14 +53,15 @@ impl TouchBatch {
     pub fn try_new(batch: &RecordBatch, ids_differ: bool, channels: &mut TouchChannels) -> Result<Self> {
         let id = match column(batch, "touch_id", &DataType::Utf8View)? {
             Some(id) if id.null_count() > 0 => return exec_err!("journeys: touch_id is null in some row"),
-            Some(id) => id,
-            None if ids_differ => new_null_array(&DataType::Utf8View, batch.num_rows()),
-            None => return exec_err!("journeys: a column touch_id is missing in the input"),
+            None if !ids_differ => {
+                return exec_err!("journeys: a column touch_id is missing in the input");
+            }
+            id => id,
         };
         let mut id_hash = Vec::new();
-        if !ids_differ {
+        if let (Some(id), false) = (&id, ids_differ) {
             id_hash.resize(id.len(), 0);
-            create_hashes([&id], &RandomState::with_seed(0), &mut id_hash)?;
+            create_hashes([id], &RandomState::with_seed(0), &mut id_hash)?;
         }
         let touched_at = without_nulls(batch, "touched_at", &instant_type())?;
         let channel = channel_names(names(batch, "channel")?);
@@ -74,7 +75,7 @@ impl TouchBatch {
             key: if channels.wants_keys { keys(&code) } else { Vec::new() },
             id_hash,
             code,
-            id: id.as_string_view().clone(),
+            id: id.map(|id| id.as_string_view().clone()),
             touched_at,
             channel,
             source: optional_names(batch, "source")?,
@@ -93,7 +94,7 @@ impl TouchBatch {
             key: Vec::new(),
             id_hash: Vec::new(),
             code: vec![0],
-            id: StringViewArray::from(vec![""]),
+            id: Some(StringViewArray::from(vec![""])),
             touched_at: new_null_array(&instant_type(), 1),
             channel: std::iter::once(UNATTRIBUTED).collect(),
             source: None,
@@ -150,7 +151,7 @@ fn flags(
 
 impl TouchText for Held<TouchBatch> {
     fn id(&self, place: Place) -> &str {
-        self[place.0].id.value(place.1)
+        self[place.0].id.as_ref().map_or("", |id| id.value(place.1))
     }
 
     fn compare(&self, a: Place, b: Place) -> Ordering {
@@ -174,7 +175,8 @@ pub struct OrderBatch {
     pub currency: DictionaryArray<Int32Type>,
     minor_unit: Vec<i64>,
     pub amount: Vec<i64>,
-    pub profit: Vec<Option<i64>>,
+    /// Empty where the input does not have what the goods cost.
+    profit: Vec<Option<i64>>,
     /// How each order's currency becomes the one that is reported; empty where none is asked for.
     exchange: Vec<Option<Exchange>>,
     /// Why the order gets no credit; `CREDITED` where it does.
@@ -188,10 +190,10 @@ impl OrderBatch {
         reasons: &mut Reasons,
         reporting: Option<&mut Reporting>,
     ) -> Result<Self> {
-        let amount: Vec<i64> = money(batch, "revenue")?.into_iter().map(Option::unwrap_or_default).collect();
+        let amount = amounts(batch, "revenue")?;
         let profit = match batch.column_by_name("cost_of_goods") {
             Some(_) => profits(&amount, &money(batch, "cost_of_goods")?)?,
-            None => vec![None; amount.len()],
+            None => Vec::new(),
         };
         let currency = names(batch, "currency")?;
         let ordered_at = without_nulls(batch, "ordered_at", &instant_type())?;
@@ -231,7 +233,7 @@ impl OrderBatch {
             currency: null(),
             minor_unit: vec![100],
             amount: vec![0],
-            profit: vec![None],
+            profit: Vec::new(),
             exchange: Vec::new(),
             refused: vec![CREDITED],
         }
@@ -244,7 +246,7 @@ impl OrderBatch {
             place: (number, row),
             at: self.at[row],
             amount: self.amount[row],
-            profit: self.profit[row],
+            profit: self.profit.get(row).copied().flatten(),
             minor_unit: exchange.map_or(self.minor_unit[row], |exchange| exchange.minor_unit),
             exchange,
             refused: self.refused[row],
@@ -280,7 +282,7 @@ impl RefundRows {
             id: without_nulls(batch, "refund_id", &DataType::Utf8View)?.as_string_view().clone(),
             order_id: without_nulls(batch, "order_id", &DataType::Utf8View)?.as_string_view().clone(),
             refunded_at: instants(batch, "refunded_at")?,
-            amount: money(batch, "amount")?.into_iter().map(Option::unwrap_or_default).collect(),
+            amount: amounts(batch, "amount")?,
             currency: names(batch, "currency")?,
         })
     }

@@ -1,4 +1,4 @@
-//! `journeys`, `journey_totals` and `journey_paths`: one pass over the same journeys, three ways to look at them.
+//! `journeys`, `journey_totals`, `journey_paths` and others: one pass over the same journeys, several ways to look at them.
 
 use std::sync::Arc;
 
@@ -16,7 +16,8 @@ use super::journeys_exec::Sink;
 use super::model::Model;
 use super::model_filter::models_of;
 use super::output::{credits_schema, journeys_schema, wanted};
-use super::path_counts::{PathOptions, paths_schema};
+use super::path_counts::{PathGrain, PathOptions};
+use super::path_output::{paths_schema, transitions_schema};
 use super::plan::{JourneyTables, WantedColumns, plan};
 use super::rules::{INCLUDE_REFUSED, REFUSED_DAYS, RULE_PARAMETERS, Rules, WINDOW_PARAMETERS};
 use super::totals::{TotalsOptions, totals_schema};
@@ -32,6 +33,8 @@ pub enum View {
     Totals,
     /// One row per path and currency.
     Paths,
+    /// One row per step, source, target and currency.
+    Transitions,
 }
 
 /// The days that are reported.
@@ -53,7 +56,7 @@ const MODELS: Parameter = Parameter {
 };
 
 impl View {
-    pub const ALL: [View; 4] = [View::Rows, View::Credits, View::Totals, View::Paths];
+    pub const ALL: [View; 5] = [View::Rows, View::Credits, View::Totals, View::Paths, View::Transitions];
 
     /// The function's name in SQL.
     pub fn name(self) -> &'static str {
@@ -62,6 +65,7 @@ impl View {
             View::Credits => "journey_credits",
             View::Totals => "journey_totals",
             View::Paths => "journey_paths",
+            View::Transitions => "journey_transitions",
         }
     }
 
@@ -80,6 +84,9 @@ impl View {
             View::Paths => {
                 "Returns the journeys counted by the channels of their touches, in lower case and in order: one row per path and currency, with conversions, net revenue, and the seconds from the first touch to the order, added. Journeys without conversion have a row without currency: those end at a touch that no completed order can count."
             }
+            View::Transitions => {
+                "Returns the links of all journeys, counted: one row per step, source, target and currency. A journey goes from (start), at step 0, over the channels of its touches, in lower case, to (conversion) or (no conversion); its revenue counts in each of its links. Much faster than taking paths apart."
+            }
         }
     }
 
@@ -97,6 +104,9 @@ impl View {
             }
             View::Paths => {
                 "select path, sum(conversions) as conversions from journey_paths(collapse => 'consecutive') group by path order by conversions desc, path limit 10"
+            }
+            View::Transitions => {
+                "select source, target, sum(conversions) as conversions from journey_transitions() group by source, target order by conversions desc, source, target limit 10"
             }
         }
     }
@@ -118,7 +128,7 @@ impl View {
                 parameters.extend(RANGE_PARAMETERS);
                 parameters.push(MODELS);
             }
-            View::Paths => parameters.extend(RANGE_PARAMETERS),
+            View::Paths | View::Transitions => parameters.extend(RANGE_PARAMETERS),
         }
         parameters.extend(RULE_PARAMETERS);
         if matches!(self, View::Rows | View::Credits) {
@@ -133,6 +143,7 @@ impl View {
             View::Credits => credits_schema(),
             View::Totals => totals_schema(),
             View::Paths => paths_schema(),
+            View::Transitions => transitions_schema(),
         }
     }
 }
@@ -193,8 +204,12 @@ impl JourneyView {
                 let models = self.asked_models(filters);
                 Sink::Totals(TotalsOptions { range: self.range, models, by_day: has("date"), currency })
             }
-            View::Paths => {
-                Sink::Paths(PathOptions { range: self.range, idle: has("non_conversions"), currency })
+            View::Paths | View::Transitions => {
+                let grain = match self.view {
+                    View::Transitions => PathGrain::Link { by_step: has("step") },
+                    _ => PathGrain::Path,
+                };
+                Sink::Paths(PathOptions { grain, range: self.range, idle: has("non_conversions"), currency })
             }
         }
     }

@@ -33,7 +33,7 @@ use super::merge::{Found, Merge, MergeSettings};
 use super::model::Model;
 use super::order_runs::OrderRuns;
 use super::output::{wanted, wanted_credits};
-use super::path_counts::{PathCounts, PathOptions};
+use super::path_counts::{PathCounts, PathGrain, PathOptions};
 use super::rates::{Rates, Reporting};
 use super::rows::{Rows, Wanted};
 use super::rules::{DAY_US, Rules};
@@ -55,7 +55,7 @@ pub enum Sink {
     Rows { range: BookedRange, models: Option<Vec<Model>> },
     /// They are added up by day, channel, currency and model.
     Totals(TotalsOptions),
-    /// They are counted by path.
+    /// They are counted by path, or by the links of their paths.
     Paths(PathOptions),
 }
 
@@ -219,7 +219,8 @@ impl DisplayAs for JourneysExec {
             match sink {
                 Sink::Rows { .. } => "rows",
                 Sink::Totals(_) => "totals",
-                Sink::Paths(_) => "paths",
+                Sink::Paths(PathOptions { grain: PathGrain::Path, .. }) => "paths",
+                Sink::Paths(PathOptions { grain: PathGrain::Link { .. }, .. }) => "transitions",
             },
             bounds.len() + 1,
         )

@@ -14,7 +14,10 @@ use super::inputs::RefundRows;
 use super::model::Model;
 use super::order_runs::OrderRuns;
 use super::output::{Source, build};
-use super::path_counts::{PathCounts, PathsSink};
+use super::path_counts::PathCounts;
+use super::path_output::build_paths;
+use super::path_runs::{PathRuns, SortedPaths};
+use super::path_sink::PathsSink;
 use super::rows::{Entry, NO_TOUCH, Reasons, Rows, Sink as _, UNKNOWN_ORDER, Wanted};
 use super::rules::Rules;
 use super::shared::Run;
@@ -25,6 +28,8 @@ use super::touches::Touches;
 
 /// Rows are given out when they point to so many batches beside those being read, even if they are few.
 const MORE_HELD: usize = 32;
+/// Where no rows are given out, batches beside those being read are let go when there are so many.
+const MORE_HELD_UNSEEN: usize = 8;
 
 /// What one run of the operator needs besides its inputs.
 pub struct MergeSettings {
@@ -58,6 +63,8 @@ pub struct Merge {
     scratch: Scratch,
     reasons: Reasons,
     found: Found,
+    /// What all ranges counted, where this one was the last to finish.
+    paths: PathRuns,
     /// Where journeys without conversion are wanted too.
     idle: Option<IdleJourneys>,
 }
@@ -83,6 +90,7 @@ impl Merge {
             scratch: Scratch::default(),
             reasons: Reasons::default(),
             found,
+            paths: PathRuns::default(),
             idle,
         }
     }
@@ -114,6 +122,11 @@ impl Merge {
                 return self.give_out().map(Some);
             }
         }
+        let paths = self.paths.take(self.settings.batch_rows);
+        if !paths.is_empty() {
+            let MergeSettings { schema, store, .. } = &self.settings;
+            return build_paths(schema, store, &self.paths, &paths).map(Some);
+        }
         if self.is_empty() { Ok(None) } else { self.give_out().map(Some) }
     }
 
@@ -131,29 +144,46 @@ impl Merge {
             }
             Found::Paths(mut paths) => {
                 paths.finish(codes);
-                Gathered::Paths(paths)
+                Gathered::Paths(PathRuns { runs: vec![SortedPaths::new(*paths)] })
             }
         };
         let all = self.run.finish_range(gathered);
         let unknown = if all.is_some() { self.run.refunds.unknown() } else { Vec::new() };
-        self.found = match all {
+        self.unknown = Some(Vec::new().into_iter());
+        match all {
             None | Some(Gathered::Nothing) => {
                 self.unknown = Some(unknown.into_iter());
-                return Ok(None);
+                Ok(None)
             }
-            Some(Gathered::Totals(totals)) => Found::Totals(totals),
-            Some(Gathered::Paths(paths)) => Found::Paths(paths),
-        };
-        for refund in unknown {
-            self.push_unknown(refund)?;
+            Some(Gathered::Totals(totals)) => {
+                self.found = Found::Totals(totals);
+                self.push_all_unknown(unknown)?;
+                let MergeSettings { schema, store, .. } = &self.settings;
+                match std::mem::replace(&mut self.found, Found::Rows(Box::default())) {
+                    Found::Totals(totals) => totals.build(schema, store).map(Some),
+                    Found::Rows(_) | Found::Paths(_) => Ok(None),
+                }
+            }
+            Some(Gathered::Paths(mut paths)) => {
+                if let Some(options) = paths.runs.first().map(|run| run.counts.options.clone()) {
+                    self.found = Found::Paths(Box::new(PathCounts::new(options)));
+                    self.push_all_unknown(unknown)?;
+                }
+                if let Found::Paths(of_unknown) =
+                    std::mem::replace(&mut self.found, Found::Rows(Box::default()))
+                {
+                    paths.runs.push(SortedPaths::new(*of_unknown));
+                }
+                paths.begin();
+                self.reservation.try_resize(paths.size())?;
+                self.paths = paths;
+                Ok(None)
+            }
         }
-        self.unknown = Some(Vec::new().into_iter());
-        let (schema, store) = (&self.settings.schema, &self.settings.store);
-        match std::mem::replace(&mut self.found, Found::Rows(Box::default())) {
-            Found::Totals(totals) => totals.build(schema, store).map(Some),
-            Found::Paths(paths) => paths.build(schema, store).map(Some),
-            Found::Rows(_) => Ok(None),
-        }
+    }
+
+    fn push_all_unknown(&mut self, refunds: Vec<Refund>) -> Result<()> {
+        refunds.into_iter().try_for_each(|refund| self.push_unknown(refund))
     }
 
     fn rows(&self) -> Option<&Rows> {
@@ -174,7 +204,12 @@ impl Merge {
 
     fn holds_many(&self) -> bool {
         let runs = self.touch_runs.len() + self.order_runs.len();
-        self.touch_runs.held.len() + self.order_runs.held.len() > 2 * runs + MORE_HELD
+        let held = self.touch_runs.held.len() + self.order_runs.held.len();
+        match self.found {
+            Found::Rows(_) => held > 2 * runs + MORE_HELD,
+            // Nothing points to them but what is being read.
+            Found::Totals(_) | Found::Paths(_) => held > runs + MORE_HELD_UNSEEN,
+        }
     }
 
     async fn take_touches(&mut self) -> Result<()> {
@@ -184,7 +219,7 @@ impl Merge {
             self.touch_runs.release(&mut self.touches);
             self.order_runs.release();
         }
-        if self.order_runs.customer.id().is_some() {
+        if !self.order_runs.customer.is_none() {
             let (first, last) = self.order_runs.pending_span();
             let earliest = first.saturating_sub(self.settings.rules.longest_lookback_us());
             let span = if self.idle.is_some() { (i64::MIN, i64::MAX) } else { (earliest, last) };

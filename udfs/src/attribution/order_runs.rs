@@ -83,7 +83,7 @@ impl OrderRuns {
         if self.customer.group_cmp(&batch.customers, group) == Ordering::Less {
             return internal_err!("journeys: orders are not sorted by customer");
         }
-        self.customer.set(batch.customers.id(group));
+        self.customer.set(&batch.customers, group);
         self.gather(reasons).await?;
         Ok(true)
     }

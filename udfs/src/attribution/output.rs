@@ -136,7 +136,7 @@ impl Source<'_> {
         }
         match name {
             "store_id" => Ok(Arc::new(repeated(self.store, rows.len()))),
-            "touch_id" => self.of_touch(|batch| &batch.id),
+            "touch_id" => self.touch_ids(),
             "touched_at" => self.of_touch(|batch| batch.touched_at.as_ref()),
             "channel" => self.of_touch(|batch| &batch.channel),
             "source" => self.of_touch_names(|batch| batch.source.as_ref()),
@@ -157,6 +157,14 @@ impl Source<'_> {
     fn of_touch(&self, column: impl Fn(&TouchBatch) -> &dyn Array) -> Result<ArrayRef> {
         let arrays: Vec<&dyn Array> = self.touches.iter().map(|batch| column(batch)).collect();
         gather(&arrays, &self.rows.touch)
+    }
+
+    fn touch_ids(&self) -> Result<ArrayRef> {
+        let ids = self.touches.iter().map(|batch| batch.id.as_ref().map(|ids| ids as &dyn Array));
+        match ids.collect::<Option<Vec<_>>>() {
+            Some(ids) => gather(&ids, &self.rows.touch),
+            None => internal_err!("journeys: touch_id is asked for and was not read"),
+        }
     }
 
     /// Gathers a touch's names over the rows; all null where the input does not have them.

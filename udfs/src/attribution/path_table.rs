@@ -10,11 +10,17 @@ pub struct PathTable {
     numbers: Vec<u32>,
     /// Where each list ends.
     ends: Vec<usize>,
-    places: HashTable<usize>,
+    /// Places with their lists' hashes, so that the lists are not looked at again when the table grows.
+    places: HashTable<(u64, usize)>,
     hasher: DefaultHashBuilder,
 }
 
 impl PathTable {
+    /// How many lists there are.
+    pub fn len(&self) -> usize {
+        self.ends.len()
+    }
+
     /// The list at a place.
     pub fn get(&self, place: usize) -> &[u32] {
         list(&self.numbers, &self.ends, place)
@@ -24,13 +30,14 @@ impl PathTable {
     pub fn place(&mut self, path: &[u32]) -> usize {
         let Self { numbers, ends, places, hasher } = self;
         let hash = hasher.hash_one(path);
-        if let Some(place) = places.find(hash, |&place| list(numbers, ends, place) == path) {
+        let is_path = |&(other, place): &(u64, usize)| other == hash && list(numbers, ends, place) == path;
+        if let Some((_, place)) = places.find(hash, is_path) {
             return *place;
         }
         let place = ends.len();
         numbers.extend_from_slice(path);
         ends.push(numbers.len());
-        places.insert_unique(hash, place, |&place| hasher.hash_one(list(numbers, ends, place)));
+        places.insert_unique(hash, (hash, place), |&(hash, _)| hash);
         place
     }
 
@@ -56,6 +63,7 @@ mod tests {
         let mut table = PathTable::default();
         let lists: [&[u32]; 5] = [&[1, 2], &[], &[1, 2], &[1], &[]];
         assert_eq!(lists.map(|list| table.place(list)), [0, 1, 0, 2, 1]);
+        assert_eq!(table.len(), 3);
         assert_eq!([0, 1, 2].map(|place| table.get(place)), [&[1, 2][..], &[], &[1]]);
     }
 }

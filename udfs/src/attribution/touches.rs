@@ -72,12 +72,19 @@ impl Touches {
     /// Adds rows, with the place of each.
     pub fn extend(&mut self, rows: TouchRows<'_>, place: impl Iterator<Item = Place>) {
         self.at.extend_from_slice(rows.at);
-        self.flags.extend_from_slice(rows.flags);
-        self.flags.resize(self.at.len(), 0);
-        self.any_flags |= rows.flags.iter().fold(0, |any, flags| any | flags);
-        self.channel.extend_from_slice(rows.channel);
-        self.id_hash.extend_from_slice(rows.id_hash);
         self.place.extend(place);
+        if rows.flags.is_empty() {
+            self.flags.resize(self.at.len(), 0);
+        } else {
+            self.flags.extend_from_slice(rows.flags);
+            self.any_flags |= rows.flags.iter().fold(0, |any, flags| any | flags);
+        }
+        if !rows.channel.is_empty() {
+            self.channel.extend_from_slice(rows.channel);
+        }
+        if !rows.id_hash.is_empty() {
+            self.id_hash.extend_from_slice(rows.id_hash);
+        }
     }
 
     /// Bytes of memory held.
