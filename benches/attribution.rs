@@ -52,6 +52,19 @@ const FIVE_MODELS_BY_ROWS: &str = "
     from journeys(30, 7)
     group by channel";
 
+/// Every touch's credit under the five models, given out as rows.
+const CREDITS: &str = "
+    select
+        order_id, touch_id, channel, first_touch_credit, last_touch_credit, linear_credit, time_decay_credit,
+        position_based_credit
+    from journeys(30, 7)";
+
+/// How often one channel follows another.
+const TRANSITIONS: &str = "
+    select source, target, sum(conversions) as conversions
+    from journey_transitions(30, 7)
+    group by source, target";
+
 /// The last thirty days of the year.
 const LAST_DAYS: &str = "
     select channel, model, sum(credit) as credit
@@ -119,6 +132,8 @@ async fn measure(touchpoints: usize) {
         ("twelve models", &[ALL_MODELS]),
         ("last 30 days", &[LAST_DAYS]),
         ("from rows", &[FIVE_MODELS_BY_ROWS]),
+        ("credits as rows", &[CREDITS]),
+        ("transitions", &[TRANSITIONS]),
         ("paths", &[PATHS]),
         ("all paths", &[ALL_PATHS]),
     ];
@@ -137,7 +152,7 @@ async fn measure(touchpoints: usize) {
     for ((name, _), seconds) in questions.iter().zip(seconds) {
         let median = median(seconds);
         let per_second = rows as f64 / median / 1e6;
-        println!("  {name:14} {median:8.3} s  {per_second:6.1} M rows/s  {:6.2} x scan", median / scan);
+        println!("  {name:15} {median:8.3} s  {per_second:6.1} M rows/s  {:6.2} x scan", median / scan);
     }
 }
 

@@ -71,8 +71,12 @@ impl ObjectStore for DurableLocal {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        let (path, ranges) = (self.inner.path_to_filesystem(location)?, ranges.to_vec());
-        let read = tokio::task::spawn_blocking(move || read_ranges(&path, &ranges))
+        let path = self.inner.path_to_filesystem(location)?;
+        // Memory is taken by the thread that is likely to give it back, so that the allocator reuses it at once.
+        let room =
+            |range: &Range<u64>| (range.clone(), Vec::with_capacity((range.end - range.start) as usize));
+        let parts: Vec<_> = ranges.iter().map(room).collect();
+        let read = tokio::task::spawn_blocking(move || read_ranges(&path, parts))
             .await
             .map_err(|source| Error::Generic { store: STORE, source: source.into() })?;
         read.map_err(|error| match error.kind() {
@@ -143,12 +147,11 @@ async fn sync_file_and_parents(target: PathBuf) -> Result<()> {
     .map_err(|source| Error::Generic { store: STORE, source: source.into() })
 }
 
-/// Reads parts of a file into memory that is not cleared before.
-fn read_ranges(path: &FsPath, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
+/// Reads parts of a file, each into its room, which is not cleared before.
+fn read_ranges(path: &FsPath, parts: Vec<(Range<u64>, Vec<u8>)>) -> io::Result<Vec<Bytes>> {
     let mut file = File::open(path)?;
-    let read = |range: &Range<u64>| {
+    let mut read = |(range, mut bytes): (Range<u64>, Vec<u8>)| {
         let length = range.end - range.start;
-        let mut bytes = Vec::with_capacity(usize::try_from(length).map_err(io::Error::other)?);
         file.seek(io::SeekFrom::Start(range.start))?;
         let found = (&file).take(length).read_to_end(&mut bytes)? as u64;
         if found < length {
@@ -156,7 +159,7 @@ fn read_ranges(path: &FsPath, ranges: &[Range<u64>]) -> io::Result<Vec<Bytes>> {
         }
         Ok(Bytes::from(bytes))
     };
-    ranges.iter().map(read).collect()
+    parts.into_iter().map(&mut read).collect()
 }
 
 /// Writes a temporary file beside the target, syncs it, then gives it its name.

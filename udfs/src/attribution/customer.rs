@@ -187,7 +187,7 @@ fn book(
                     difference.extend(whole.iter().map(|&whole| whole as i64 * net.change()));
                     return push(Shares::Each(difference));
                 }
-                Weights::Equal | Weights::Integers(..) => {}
+                Weights::Equal | Weights::Integers(..) | Weights::Ends(..) => {}
             }
             after.resize(n, 0);
             split(net.after, minor_unit, weights, after, remainders);

@@ -44,6 +44,19 @@ fn is_longer(code: u128) -> bool {
     code as u8 == LONGER
 }
 
+/// The first row of each group of rows with equal keys.
+fn starts_of_groups<K: PartialEq>(keys: &[K]) -> Vec<u32> {
+    let mut starts = vec![0; keys.len()];
+    let mut count = usize::from(!keys.is_empty());
+    // Groups are short, and a branch would be guessed wrong at most of their ends: what begins none is overwritten.
+    for (row, pair) in (1..).zip(keys.windows(2)) {
+        starts[count] = row;
+        count += usize::from(pair[0] != pair[1]);
+    }
+    starts.truncate(count);
+    starts
+}
+
 /// The customers of a batch of sorted rows, one group of rows each.
 #[derive(Debug)]
 pub struct CustomerGroups {
@@ -56,18 +69,11 @@ pub struct CustomerGroups {
 impl CustomerGroups {
     pub fn new(ids: DictionaryArray<Int32Type>) -> Self {
         let keys = ids.keys();
-        let mut starts: Vec<u32> = Vec::with_capacity(ids.len() / 2 + 2);
-        if keys.null_count() == 0 {
-            let keys = keys.values();
-            starts.extend((!keys.is_empty()).then_some(0));
-            starts.extend((1..keys.len()).filter(|&row| keys[row] != keys[row - 1]).map(|row| row as u32));
+        let mut starts = if keys.null_count() == 0 {
+            starts_of_groups(keys.values())
         } else {
-            starts.extend(
-                (0..keys.len())
-                    .filter(|&row| row == 0 || ids.key(row) != ids.key(row - 1))
-                    .map(|row| row as u32),
-            );
-        }
+            starts_of_groups(&(0..keys.len()).map(|row| ids.key(row)).collect::<Vec<_>>())
+        };
         let values = ids.values().as_string::<i32>();
         let codes = starts.iter().map(|&row| code_of_row(&ids, values, row as usize)).collect();
         starts.push(ids.len() as u32);
@@ -85,6 +91,12 @@ impl CustomerGroups {
 
     pub fn id(&self, group: usize) -> Option<&str> {
         name_of(&self.ids, self.starts[group] as usize)
+    }
+
+    /// A number that is smaller where the customer of the group comes before; alike for one customer, and for some whose
+    /// ids are long.
+    pub fn code(&self, group: usize) -> u128 {
+        self.codes[group]
     }
 
     /// How the customers of two groups compare.
@@ -118,6 +130,11 @@ impl CustomerKey {
             self.longer.clear();
             self.longer.push_str(groups.id(group).unwrap_or_default());
         }
+    }
+
+    /// The same number as of a group of the customer's rows.
+    pub fn code(&self) -> u128 {
+        self.code
     }
 
     /// Whether there is no id.

@@ -22,9 +22,14 @@ struct Run {
     group: usize,
 }
 
+/// Comes after the code of every customer: a run without rows.
+const NO_CUSTOMER: u128 = u128::MAX;
+
 /// The runs of one range of customers.
 pub struct OrderRuns {
     runs: Vec<Run>,
+    /// The code of each run's next customer, side by side because all of them are looked at for every customer.
+    heads: Vec<u128>,
     /// The first customer of the range, and the first of the next.
     range: (Option<CustomerKey>, Option<CustomerKey>),
     pub held: Held<OrderBatch>,
@@ -45,6 +50,7 @@ impl OrderRuns {
     ) -> Self {
         let run = |stream| Run { stream, number: None, group: 0 };
         Self {
+            heads: vec![NO_CUSTOMER; streams.len()],
             runs: streams.into_iter().map(run).collect(),
             range,
             held: Held::new(OrderBatch::unknown()),
@@ -63,18 +69,16 @@ impl OrderRuns {
     /// Goes on to the next customer; false at the end.
     pub async fn next_customer(&mut self, reasons: &mut Reasons) -> Result<bool> {
         self.begin(reasons).await?;
-        let mut first: Option<(&OrderBatch, usize)> = None;
-        for run in &self.runs {
-            let Some(number) = run.number else { continue };
-            let batch = &self.held[number];
-            let is_before = first.is_none_or(|(other, group)| {
-                batch.customers.cmp(run.group, &other.customers, group) == Ordering::Less
-            });
-            if is_before {
-                first = Some((batch, run.group));
+        let mut first = None;
+        let mut least = NO_CUSTOMER;
+        for (at, &head) in self.heads.iter().enumerate() {
+            if head < least || (head == least && self.comes_before(at, first)) {
+                (first, least) = (Some(at), head);
             }
         }
-        let Some((batch, group)) = first else { return Ok(false) };
+        let next = first.map(|at| &self.runs[at]).and_then(|run| Some((run.number?, run.group)));
+        let Some((number, group)) = next else { return Ok(false) };
+        let batch = &self.held[number];
         if let Some(next_range) = &self.range.1
             && next_range.group_cmp(&batch.customers, group) != Ordering::Less
         {
@@ -88,9 +92,32 @@ impl OrderRuns {
         Ok(true)
     }
 
+    /// The batch and the group of a run's next customer.
+    fn next_group(&self, run: usize) -> Option<(&OrderBatch, usize)> {
+        let run = &self.runs[run];
+        Some((&self.held[run.number?], run.group))
+    }
+
+    /// Whether a run's next customer comes before another's of the same code.
+    fn comes_before(&self, run: usize, other: Option<usize>) -> bool {
+        let groups = self.next_group(run).zip(other.and_then(|other| self.next_group(other)));
+        groups.is_some_and(|((batch, group), (other, other_group))| {
+            batch.customers.cmp(group, &other.customers, other_group) == Ordering::Less
+        })
+    }
+
+    /// Notes who is a run's next customer.
+    fn note_head(&mut self, run: usize) {
+        let head = self.next_group(run).filter(|(batch, group)| *group < batch.customers.len());
+        self.heads[run] = head.map_or(NO_CUSTOMER, |(batch, group)| batch.customers.code(group));
+    }
+
     /// Takes the customer's orders from every run.
     async fn gather(&mut self, reasons: &mut Reasons) -> Result<()> {
         for at in 0..self.runs.len() {
+            if self.heads[at] != self.customer.code() {
+                continue;
+            }
             while let Some(number) = self.runs[at].number {
                 let run = &mut self.runs[at];
                 let batch = &self.held[number];
@@ -105,6 +132,7 @@ impl OrderRuns {
                 }
                 self.load(at, reasons).await?;
             }
+            self.note_head(at);
         }
         let held = &self.held;
         if self.pending.len() > 1 {
@@ -130,6 +158,7 @@ impl OrderRuns {
                 }
                 self.load(at, reasons).await?;
             }
+            self.note_head(at);
         }
         Ok(())
     }

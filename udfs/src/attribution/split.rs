@@ -36,10 +36,17 @@ pub fn split(amount: i64, minor_unit: i64, weights: Weights<'_>, out: &mut [i64]
         Weights::Whole(whole) => {
             out.iter_mut().zip(whole).for_each(|(part, &whole)| *part = whole as i64 * amount);
         }
-        Weights::Integers(weights, sum) if count < EXACT_COUNT && sum < EXACT_SUM => {
+        Weights::Ends(weights, sum) if count < EXACT_COUNT && sum < EXACT_SUM && weights.len() > 2 => {
+            split_by_ends(count, one, weights, sum as u64, out);
+        }
+        Weights::Integers(weights, sum) | Weights::Ends(weights, sum)
+            if count < EXACT_COUNT && sum < EXACT_SUM =>
+        {
             split_narrow(count, one, weights, sum as u64, out, &mut room.narrow);
         }
-        Weights::Integers(weights, sum) => split_wide(count, one, weights, sum, out, &mut room.wide),
+        Weights::Integers(weights, sum) | Weights::Ends(weights, sum) => {
+            split_wide(count, one, weights, sum, out, &mut room.wide);
+        }
     }
 }
 
@@ -52,10 +59,38 @@ fn split_equally(count: u64, one: i64, out: &mut [i64]) {
     out[more..].fill(each);
 }
 
-/// Splits in 64-bit arithmetic: a float guesses each quotient, integers correct it.
+/// Divides shares of one amount in 64-bit arithmetic: a float guesses each quotient, integers correct it.
 ///
 /// Below the two limits the guess is off by at most one, so its remainder lies within one sum of [0, sum) and
 /// survives the wrapping product.
+#[derive(Clone, Copy)]
+struct NarrowShares {
+    count: u64,
+    sum: u64,
+    per_weight: f64,
+}
+
+impl NarrowShares {
+    fn new(count: u64, sum: u64) -> Self {
+        Self { count, sum, per_weight: count as f64 / sum as f64 }
+    }
+
+    /// The whole units of a weight's share, and the remainder.
+    #[inline]
+    fn divide(self, weight: u64) -> (u64, u64) {
+        let Self { count, sum, per_weight } = self;
+        let quotient = (weight as f64 * per_weight) as u64;
+        let remainder = count.wrapping_mul(weight).wrapping_sub(quotient.wrapping_mul(sum)) as i64;
+        if remainder < 0 {
+            (quotient - 1, (remainder + sum as i64) as u64)
+        } else if remainder >= sum as i64 {
+            (quotient + 1, (remainder - sum as i64) as u64)
+        } else {
+            (quotient, remainder as u64)
+        }
+    }
+}
+
 fn split_narrow(
     count: u64,
     one: i64,
@@ -65,23 +100,36 @@ fn split_narrow(
     room: &mut Vec<(u64, u32)>,
 ) {
     room.clear();
-    let per_weight = count as f64 / sum as f64;
+    let shares = NarrowShares::new(count, sum);
     let mut left = count;
     for (k, (&weight, part)) in weights.iter().zip(out.iter_mut()).enumerate() {
-        let mut quotient = (weight as f64 * per_weight) as u64;
-        let mut remainder = count.wrapping_mul(weight).wrapping_sub(quotient.wrapping_mul(sum)) as i64;
-        if remainder < 0 {
-            quotient -= 1;
-            remainder += sum as i64;
-        } else if remainder >= sum as i64 {
-            quotient += 1;
-            remainder -= sum as i64;
-        }
+        let (quotient, remainder) = shares.divide(weight);
         left -= quotient;
         *part = quotient as i64 * one;
-        room.push((remainder as u64, k as u32));
+        room.push((remainder, k as u32));
     }
     give_rest(left as usize, one, out, room);
+}
+
+/// Splits among at least three touches of which those between the first and the last weigh the same: three divisions
+/// do for all of them.
+fn split_by_ends(count: u64, one: i64, weights: &[u64], sum: u64, out: &mut [i64]) {
+    let (last, shares) = (out.len() - 1, NarrowShares::new(count, sum));
+    let mut left = count;
+    let mut blocks = [0..1, 1..last, last..last + 1].map(|block| {
+        let (quotient, remainder) = shares.divide(weights[block.start]);
+        left -= quotient * block.len() as u64;
+        out[block.clone()].fill(quotient as i64 * one);
+        (std::cmp::Reverse(remainder), block)
+    });
+    // The sort is stable: of equal remainders the earlier touch's comes first.
+    blocks.sort_by_key(|(remainder, _)| *remainder);
+    let mut left = left as usize;
+    for (_, block) in blocks {
+        let more = left.min(block.len());
+        out[block.start..block.start + more].iter_mut().for_each(|part| *part += one);
+        left -= more;
+    }
 }
 
 /// Splits in 128-bit arithmetic, for amounts and journeys of any size.
@@ -190,6 +238,20 @@ mod tests {
             split_narrow(count, 100, &weights, sum as u64, &mut narrow, &mut Vec::new());
             split_wide(count, 100, &weights, sum, &mut wide, &mut Vec::new());
             prop_assert_eq!(narrow, wide);
+        }
+
+        #[test]
+        fn ends_are_split_as_any_integers_are(
+            amount in -10_000_000_000_i64..10_000_000_000,
+            n in 1_usize..40,
+            (first, between, last) in (0_u64..50, 0_u64..50, 1_u64..50),
+        ) {
+            let mut weights = vec![between; n];
+            weights[0] = first;
+            weights[n - 1] = last;
+            let sum = weights.iter().map(|&weight| u128::from(weight)).sum();
+            let by_ends = parts(amount, 100, Weights::Ends(&weights, sum), n);
+            prop_assert_eq!(by_ends, integers(amount, 100, &weights));
         }
 
         #[test]

@@ -84,7 +84,7 @@ impl Sink for TotalsSink<'_> {
                     sums[code].weights[m] += each;
                 }
             }
-            Weights::Integers(weights, sum) => {
+            Weights::Integers(weights, sum) | Weights::Ends(weights, sum) => {
                 for (&code, &weight) in codes.iter().zip(weights) {
                     sums[code].weights[m] += weight_sum(weight as f64 / sum as f64);
                 }

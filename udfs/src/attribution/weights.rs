@@ -37,6 +37,8 @@ pub enum Weights<'a> {
     Equal,
     /// Any integers, with their sum, which is not 0.
     Integers(&'a [u64], u128),
+    /// The same, where all touches between the first and the last weigh alike.
+    Ends(&'a [u64], u128),
     /// Every touch with a 1 takes all, those with a 0 nothing.
     Whole(&'a [u64]),
 }
@@ -47,7 +49,7 @@ impl Weights<'_> {
         match *self {
             Weights::OneHot(at) => out.extend((0..n).map(|k| if k == at { 1.0 } else { 0.0 })),
             Weights::Equal => out.extend(std::iter::repeat_n(1.0 / n as f64, n)),
-            Weights::Integers(weights, sum) => {
+            Weights::Integers(weights, sum) | Weights::Ends(weights, sum) => {
                 out.extend(weights.iter().map(|&weight| weight as f64 / sum as f64));
             }
             Weights::Whole(weights) => out.extend(weights.iter().map(|&weight| weight as f64)),
@@ -68,6 +70,7 @@ enum Shape {
     #[default]
     Equal,
     Integers(u128),
+    Ends(u128),
     Whole,
 }
 
@@ -116,6 +119,7 @@ impl ModelWeights {
             Shape::OneHot(at) => Weights::OneHot(at),
             Shape::Equal => Weights::Equal,
             Shape::Integers(sum) => Weights::Integers(&self.integers, sum),
+            Shape::Ends(sum) => Weights::Ends(&self.integers, sum),
             Shape::Whole => Weights::Whole(&self.integers),
         }
     }
@@ -140,7 +144,7 @@ fn end_weights(n: usize, weights: EndWeights, out: &mut Vec<u64>) -> Shape {
     out.resize(n, between);
     out[0] = first;
     out[n - 1] = last;
-    Shape::Integers(sum)
+    Shape::Ends(sum)
 }
 
 /// Writes W-shaped weights: .3 for being the first, for being the last and for being a milestone, .1 for the
