@@ -23,14 +23,15 @@ pub fn name_of_code(names: &[String], code: u32) -> &str {
 #[derive(Debug)]
 pub struct SortedPaths {
     pub counts: PathCounts,
-    places: Vec<usize>,
-    /// The places before this one were taken.
+    /// Where each path is, behind as many of its first ranks as there is room for: they decide most comparisons.
+    sorted: Vec<(u128, usize)>,
+    /// Those before this one were taken.
     next: usize,
     ranks: Ranks,
 }
 
 /// Numbers of channels in the order of their names.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Eq)]
 struct Ranks {
     /// By a channel's number: one more than its name's place, since 0 is the end of a path.
     of_channels: Vec<u32>,
@@ -76,24 +77,35 @@ impl SortedPaths {
     /// Sorts what a range that has finished counted.
     pub fn new(counts: PathCounts) -> Self {
         let ranks = Ranks::new(&counts.names, &all_names(std::iter::once(&counts)));
-        let mut sorted = Self { counts, places: Vec::new(), next: 0, ranks };
-        let rank_bits = usize::BITS - sorted.ranks.count.leading_zeros();
-        // As many of a path's first ranks as there is room for decide most comparisons at once.
-        let rank_count = (u128::BITS / rank_bits) as usize;
-        let is_path = sorted.counts.options.grain == PathGrain::Path;
-        let first_ranks = |place: usize| {
-            let ranks = sorted.ranks_of(place).chain(repeat(0)).take(rank_count);
-            ranks.fold(0_u128, |key, rank| key << rank_bits | u128::from(rank))
-        };
-        // A link's step is not a rank, and links are few.
-        let key = |place: usize| if is_path { first_ranks(place) } else { 0 };
-        let mut keyed: Vec<(u128, usize)> =
-            (0..sorted.counts.keys.len()).map(|place| (key(place), place)).collect();
-        keyed.sort_unstable_by(|(a_key, a), (b_key, b)| {
-            a_key.cmp(b_key).then_with(|| sorted.compare(*a, &sorted, *b))
-        });
-        sorted.places = keyed.into_iter().map(|(_, place)| place).collect();
-        sorted
+        let mut paths = Self { sorted: Vec::new(), counts, next: 0, ranks };
+        let mut sorted: Vec<_> =
+            (0..paths.counts.keys.len()).map(|place| (paths.first_ranks(place), place)).collect();
+        sorted.sort_unstable_by(|a, b| paths.compare(*a, &paths, *b));
+        paths.sorted = sorted;
+        paths
+    }
+
+    /// Takes other ranks of the same names in the same order.
+    fn rank(&mut self, ranks: Ranks) {
+        if self.ranks == ranks {
+            return;
+        }
+        self.ranks = ranks;
+        let mut sorted = std::mem::take(&mut self.sorted);
+        for (first_ranks, place) in &mut sorted {
+            *first_ranks = self.first_ranks(*place);
+        }
+        self.sorted = sorted;
+    }
+
+    /// As many of a path's first ranks as there is room for. A link has none: its step is not a rank, and links are few.
+    fn first_ranks(&self, place: usize) -> u128 {
+        if self.counts.options.grain != PathGrain::Path {
+            return 0;
+        }
+        let rank_bits = usize::BITS - self.ranks.count.leading_zeros();
+        let ranks = self.ranks_of(place).chain(repeat(0)).take((u128::BITS / rank_bits) as usize);
+        ranks.fold(0, |first_ranks, rank| first_ranks << rank_bits | u128::from(rank))
     }
 
     /// What a key is sorted by, but for its currency.
@@ -106,13 +118,14 @@ impl SortedPaths {
         step.into_iter().chain(codes.iter().map(|&code| self.ranks.rank(code)))
     }
 
-    fn compare(&self, place: usize, other: &Self, other_place: usize) -> Ordering {
-        let currencies = || self.counts.currency_of(place).cmp(&other.counts.currency_of(other_place));
-        self.ranks_of(place).cmp(other.ranks_of(other_place)).then_with(currencies)
+    fn compare(&self, (first_ranks, place): (u128, usize), other: &Self, others: (u128, usize)) -> Ordering {
+        let ranks = || self.ranks_of(place).cmp(other.ranks_of(others.1));
+        let currencies = || self.counts.currency_of(place).cmp(&other.counts.currency_of(others.1));
+        first_ranks.cmp(&others.0).then_with(ranks).then_with(currencies)
     }
 
-    fn head(&self) -> Option<usize> {
-        self.places.get(self.next).copied()
+    fn head(&self) -> Option<(u128, usize)> {
+        self.sorted.get(self.next).copied()
     }
 }
 
@@ -139,13 +152,16 @@ impl PathRuns {
             all_names(self.runs.iter().map(|run| &run.counts)).into_iter().map(str::to_owned).collect();
         let all: Vec<&str> = all.iter().map(String::as_str).collect();
         for run in &mut self.runs {
-            run.ranks = Ranks::new(&run.counts.names, &all);
+            run.rank(Ranks::new(&run.counts.names, &all));
         }
     }
 
     /// Bytes of memory held.
     pub fn size(&self) -> usize {
-        self.runs.iter().map(|run| run.counts.size() + run.places.capacity() * size_of::<usize>()).sum()
+        self.runs
+            .iter()
+            .map(|run| run.counts.size() + run.sorted.capacity() * size_of::<(u128, usize)>())
+            .sum()
     }
 
     /// The next paths, so many at most, each once; none at the end.
@@ -162,20 +178,97 @@ impl PathRuns {
     }
 
     fn take_one(&mut self) -> Option<FoundPath> {
-        let heads = || self.runs.iter().enumerate().filter_map(|(at, run)| Some((at, run.head()?)));
-        let compare = |&(a, place): &(usize, usize), &(b, other): &(usize, usize)| {
-            self.runs[a].compare(place, &self.runs[b], other)
-        };
-        let first = heads().min_by(compare)?;
-        let mut path = FoundPath { run: first.0, place: first.1, count: PathCount::default() };
+        let heads = self.runs.iter().enumerate().filter_map(|(at, run)| Some((at, run.head()?)));
+        let (first, head) =
+            heads.min_by(|(a, head), (b, other)| self.runs[*a].compare(*head, &self.runs[*b], *other))?;
+        let mut path = FoundPath { run: first, place: head.1, count: PathCount::default() };
         for at in 0..self.runs.len() {
-            let Some(place) = self.runs[at].head() else { continue };
-            if self.runs[at].compare(place, &self.runs[first.0], first.1) == Ordering::Equal {
+            let is_alike = |other| {
+                at == first || self.runs[at].compare(other, &self.runs[first], head) == Ordering::Equal
+            };
+            if let Some(found) = self.runs[at].head().filter(|other| is_alike(*other)) {
                 let run = &mut self.runs[at];
-                path.count.merge(run.counts.counts[place]);
+                path.count.merge(run.counts.counts[found.1]);
                 run.next += 1;
             }
         }
         Some(path)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono_tz::Tz;
+    use proptest::prelude::*;
+
+    use super::super::booked_range::BookedRange;
+    use super::super::path_counts::PathOptions;
+    use super::*;
+
+    type Journey = (Vec<u8>, Option<&'static str>);
+
+    fn counted(grain: PathGrain, journeys: &[Journey]) -> SortedPaths {
+        let range = BookedRange { zone: Tz::UTC, days: (i32::MIN, i32::MAX) };
+        let mut counts = PathCounts::new(PathOptions { grain, range, idle: false, currency: None });
+        // Channels get their numbers as they are met, so that ranges differ in them.
+        let mut names: Vec<String> = Vec::new();
+        for (channels, currency) in journeys {
+            counts.begin_path();
+            for channel in channels {
+                let name = format!("channel {channel}");
+                let known = names.iter().position(|known| *known == name);
+                counts.push_touch(known.unwrap_or_else(|| {
+                    names.push(name);
+                    names.len() - 1
+                }) as u32);
+            }
+            let currency = counts.currency(*currency);
+            counts.count_path(currency, PathCount { conversions: 1, ..PathCount::default() });
+        }
+        counts.names = names;
+        SortedPaths::new(counts)
+    }
+
+    fn all(runs: Vec<SortedPaths>, limit: usize) -> Vec<(Vec<String>, Option<String>, i64)> {
+        let mut paths = PathRuns { runs };
+        paths.begin();
+        let mut all = Vec::new();
+        loop {
+            let found = paths.take(limit);
+            if found.is_empty() {
+                return all;
+            }
+            all.extend(found.iter().map(|path| {
+                let counts = &paths.runs[path.run].counts;
+                let [_, codes @ ..] = counts.keys.get(path.place) else { return Default::default() };
+                let skip = usize::from(counts.options.grain != PathGrain::Path);
+                let step = codes[..skip].iter().map(ToString::to_string);
+                let names = codes[skip..].iter().map(|&code| name_of_code(&counts.names, code).to_owned());
+                let currency = counts.currency_of(path.place).map(str::to_owned);
+                (step.chain(names).collect(), currency, path.count.conversions)
+            }));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn ranges_together_count_what_one_would(
+            journeys in prop::collection::vec(
+                (prop::collection::vec(0_u8..9, 0..60), prop::sample::select(vec![None, Some("EUR"), Some("USD")])),
+                1..40,
+            ),
+            cuts in (0_usize..40, 0_usize..40),
+            limit in 1_usize..50,
+        ) {
+            let (a, b) = (cuts.0.min(cuts.1).min(journeys.len()), cuts.0.max(cuts.1).min(journeys.len()));
+            let ranges = [&journeys[..a], &journeys[a..b], &journeys[b..]];
+            for grain in [PathGrain::Path, PathGrain::Link { by_step: true }, PathGrain::Link { by_step: false }] {
+                let found = all(ranges.map(|range| counted(grain, range)).into(), limit);
+                prop_assert_eq!(&found, &all(vec![counted(grain, &journeys)], 1_000));
+                if grain == PathGrain::Path {
+                    prop_assert!(found.is_sorted_by(|a, b| (&a.0, &a.1) < (&b.0, &b.1)));
+                }
+            }
+        }
     }
 }
