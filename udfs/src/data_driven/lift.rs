@@ -45,7 +45,6 @@ pub struct LiftChannel {
 
 /// A number with what is known of its error.
 #[derive(Debug, Clone, Copy, PartialEq)]
-#[expect(clippy::struct_field_names, reason = "an estimate, its error and its interval")]
 pub struct Estimate {
     pub estimate: f64,
     /// None where the journeys say nothing.

@@ -39,7 +39,11 @@ mod path_input;
 mod test_data;
 
 pub use error::ModelError;
+pub use lift::{Estimate, Lift, LiftChannel, lift};
 pub use lift_credits::LiftCredits;
+pub use markov::{Markov, MarkovChannel, markov};
 pub use model_function::PathModel;
 pub use model_relation::ModelRelations;
 pub use normal_deviation::NormalDeviation;
+pub use paths::{Path, Paths, PathsBuilder};
+pub use shapley::{Sampling, Shapley, ShapleyChannel, Worth, shapley_rate};

@@ -57,7 +57,6 @@ impl Paths {
     }
 
     /// Whether there is no path.
-    #[cfg(test)]
     pub fn is_empty(&self) -> bool {
         self.conversions.is_empty()
     }
