@@ -30,7 +30,7 @@ pub async fn serve(
             tracing::warn!(error = ?error, "what is due for compaction is not known yet");
         }
     });
-    let state = Arc::new(AppState::new(engine.clone(), options, address));
+    let state = Arc::new(AppState::new(engine.clone(), &options, address));
     let (stop, mut stopping) = watch::channel(false);
     let server = axum::serve(listener, http::router(state)).with_graceful_shutdown(async move {
         shutdown.await;

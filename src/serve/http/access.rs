@@ -1,4 +1,4 @@
-//! Who asks, for which store. The store comes from the key alone.
+//! Who asks over HTTP: a key in the `Authorization` header, and `?store=` where the server is open.
 
 use std::sync::Arc;
 
@@ -7,26 +7,13 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use tokio::sync::OwnedSemaphorePermit;
 
 use super::problem::Problem;
 use super::query_string::QueryString;
-use super::state::{AppState, Door};
+use super::state::AppState;
 use crate::error::Error;
-use crate::serve::keys::{KeyInfo, Scope};
-
-/// Who asks. Holds one of the key's places until it is dropped: a streamed answer keeps it to its end.
-#[derive(Debug)]
-pub struct Caller {
-    pub store: String,
-    _place: OwnedSemaphorePermit,
-}
-
-impl Caller {
-    pub fn of(store: impl Into<String>, place: OwnedSemaphorePermit) -> Self {
-        Self { store: store.into(), _place: place }
-    }
-}
+use crate::serve::access::{Caller, Door, Refusal};
+use crate::serve::keys::Scope;
 
 /// A caller who may query.
 #[derive(Debug)]
@@ -66,53 +53,42 @@ impl FromRequestParts<Arc<AppState>> for AdminCaller {
 
 async fn caller(parts: &Parts, state: &AppState, scope: Scope) -> Result<Caller, Problem> {
     let asked = QueryString::of(&parts.uri)?.take("store");
-    let (store, gate) = match state.door()? {
-        Door::Open { default_store } => {
-            (asked.unwrap_or_else(|| default_store.to_owned()), "open".to_owned())
+    let given = parts.headers.get(header::AUTHORIZATION);
+    match state.access.admit(given.and_then(bearer), asked, scope).await {
+        Err(Refusal::NoKey) if given.is_some() => {
+            Err(Problem::unauthorized("the header has to be `Authorization: Bearer KEY`"))
         }
-        Door::Keys(keys) => {
-            let key = authenticate(&parts.headers, |secret| keys.verify(secret))?;
-            if !key.allows(scope) {
-                return Err(Problem::forbidden(format!("this key has no {scope:?} scope").to_lowercase()));
-            }
-            if asked.is_some_and(|store| store != key.store) {
-                return Err(Problem::forbidden("the store comes from the key: leave out ?store="));
-            }
-            (key.store, key.id)
-        }
-    };
-    let waiting = tokio::time::timeout(state.limits.queue_wait, state.gate(&gate).acquire_owned());
-    let busy = || {
-        Problem::new(StatusCode::TOO_MANY_REQUESTS, Error::limit("too many requests of this key at once"))
-            .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
-    };
-    // The gate is never closed; waiting too long is the only way not to pass it.
-    let place = waiting.await.ok().and_then(Result::ok).ok_or_else(busy)?;
-    Ok(Caller::of(store, place))
+        admitted => Ok(admitted?),
+    }
 }
 
-/// Finds the key of an `Authorization: Bearer` header.
-fn authenticate(
-    headers: &HeaderMap,
-    verify: impl FnOnce(&str) -> crate::error::Result<Option<KeyInfo>>,
-) -> Result<KeyInfo, Problem> {
-    let given = headers.get(header::AUTHORIZATION).ok_or_else(|| {
-        Problem::unauthorized("a key is needed: send the header `Authorization: Bearer KEY`")
-    })?;
-    let secret = given
-        .to_str()
-        .ok()
-        .and_then(|given| given.split_once(' '))
-        .filter(|(scheme, _)| scheme.eq_ignore_ascii_case("bearer"))
-        .map(|(_, secret)| secret.trim())
-        .ok_or_else(|| Problem::unauthorized("the header has to be `Authorization: Bearer KEY`"))?;
-    verify(secret)?.ok_or_else(|| Problem::unauthorized("the key is unknown or revoked"))
+/// The key of an `Authorization` header.
+fn bearer(given: &HeaderValue) -> Option<&str> {
+    let (scheme, secret) = given.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then_some(secret.trim())
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let message = refusal.message();
+        match refusal {
+            Refusal::NoKey => {
+                Problem::unauthorized("a key is needed: send the header `Authorization: Bearer KEY`")
+            }
+            Refusal::UnknownKey => Problem::unauthorized(&message),
+            Refusal::Scope(_) => Problem::forbidden(message),
+            Refusal::Store => Problem::forbidden("the store comes from the key: leave out ?store="),
+            Refusal::Busy => Problem::new(StatusCode::TOO_MANY_REQUESTS, Error::limit(message))
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static("1")),
+            Refusal::Failed(error) => Problem::from(error),
+        }
+    }
 }
 
 /// Keeps web pages of other sites away from an open server: a browser on this machine would carry out
 /// their requests, and a name of theirs may point to this machine.
 pub async fn guard_origin(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
-    let door = match state.door() {
+    let door = match state.access.door() {
         Ok(door) => door,
         Err(error) => return Problem::from(error).into_response(),
     };

@@ -9,8 +9,9 @@ use axum::response::{Html, IntoResponse, Response};
 
 use super::problem::Problem;
 use super::query_string::QueryString;
-use super::state::{AppState, Door};
+use super::state::AppState;
 use crate::engine::{QueryInfo, TableInfo};
+use crate::serve::access::Door;
 
 const STYLE: &str = "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem;\
 color:#1b2733;background:#fbfcfd}h1{margin-bottom:0}h2{margin-top:2.2rem;border-bottom:1px solid #d7dee5}\
@@ -21,7 +22,7 @@ a{color:#0b62a8}.on{font-weight:600}small{color:#5b6b79}";
 
 pub async fn page(State(state): State<Arc<AppState>>, mut query: QueryString) -> Result<Response, Problem> {
     let mut body = String::from("<h1>Tributary</h1><p>Channels are tributaries; revenue is the river.</p>");
-    match state.door()? {
+    match state.access.door()? {
         Door::Open { default_store } => {
             let store = query.take("store").unwrap_or_else(|| default_store.to_owned());
             let stores = state.engine.stores().await?;

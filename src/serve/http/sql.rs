@@ -11,13 +11,14 @@ use futures::{Stream, StreamExt};
 use serde::Deserialize;
 use tokio::time::Instant;
 
-use super::access::{Caller, QueryCaller};
+use super::access::QueryCaller;
 use super::answer;
 use super::problem::Problem;
 use super::query_string::QueryString;
 use super::state::AppState;
 use crate::error::{Error, Result};
 use crate::query::{Params, ResultStream};
+use crate::serve::access::Caller;
 use crate::serve::encode::{EncodeOptions, Encoder};
 
 #[derive(Deserialize)]

@@ -1,0 +1,148 @@
+//! Who asks, through whichever door, and for which store: the store comes from the key alone.
+
+use std::collections::HashMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use super::keys::{KeyInfo, KeyStore, Scope};
+use super::options::ServeOptions;
+use crate::error::{Error, Result};
+
+/// Lets callers in, each for one store, and no more of one key at once than may be. Clones share the places.
+#[derive(Debug, Clone)]
+pub struct Access {
+    /// Everybody may ask, by choice.
+    is_open: bool,
+    is_loopback: bool,
+    default_store: String,
+    keys: KeyStore,
+    requests_per_key: usize,
+    queue_wait: Duration,
+    gates: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+}
+
+/// Who may ask now, and for which store.
+pub enum Door<'a> {
+    /// Everybody on this machine; the request chooses.
+    Open { default_store: &'a str },
+    /// Who has a key; the key's store alone.
+    Keys(&'a KeyStore),
+}
+
+/// Who asks. Holds one of the key's places until it is dropped: a streamed answer keeps it to its end.
+#[derive(Debug)]
+pub struct Caller {
+    pub store: String,
+    _place: OwnedSemaphorePermit,
+}
+
+/// Why somebody is not let in.
+#[derive(Debug)]
+pub enum Refusal {
+    NoKey,
+    UnknownKey,
+    /// The key does not allow what is asked.
+    Scope(Scope),
+    /// The request names another store than the key's.
+    Store,
+    /// All places of the key are taken.
+    Busy,
+    Failed(Error),
+}
+
+impl Refusal {
+    /// What the caller is told.
+    pub fn message(&self) -> String {
+        match self {
+            Refusal::NoKey => "a key is needed".into(),
+            Refusal::UnknownKey => "the key is unknown or revoked".into(),
+            Refusal::Scope(scope) => format!("this key has no {scope:?} scope").to_lowercase(),
+            Refusal::Store => "the store comes from the key: do not name one".into(),
+            Refusal::Busy => "too many requests of this key at once".into(),
+            Refusal::Failed(error) => error.message().to_owned(),
+        }
+    }
+}
+
+impl From<Error> for Refusal {
+    fn from(error: Error) -> Self {
+        Refusal::Failed(error)
+    }
+}
+
+impl Caller {
+    pub fn of(store: impl Into<String>, place: OwnedSemaphorePermit) -> Self {
+        Self { store: store.into(), _place: place }
+    }
+}
+
+impl Access {
+    pub fn new(options: &ServeOptions, address: SocketAddr) -> Self {
+        Self {
+            is_open: options.open,
+            is_loopback: address.ip().is_loopback(),
+            default_store: options.default_store.clone(),
+            keys: options.key_store(),
+            requests_per_key: options.limits.requests_per_key,
+            queue_wait: options.limits.queue_wait,
+            gates: Arc::default(),
+        }
+    }
+
+    /// The same for a listener at another address.
+    #[expect(dead_code, reason = "the next door needs it")]
+    pub fn at(&self, address: SocketAddr) -> Self {
+        Self { is_loopback: address.ip().is_loopback(), ..self.clone() }
+    }
+
+    /// Open by choice, or while no key was ever made; on loopback alone. The first key closes it at once.
+    pub fn door(&self) -> Result<Door<'_>> {
+        if self.is_loopback && (self.is_open || self.keys.is_empty()?) {
+            return Ok(Door::Open { default_store: &self.default_store });
+        }
+        Ok(Door::Keys(&self.keys))
+    }
+
+    /// Lets in who presents a key, and waits for a place; `asked` is the store that the request names.
+    pub async fn admit(
+        &self,
+        secret: Option<&str>,
+        asked: Option<String>,
+        scope: Scope,
+    ) -> Result<Caller, Refusal> {
+        let (store, gate) = match self.door()? {
+            Door::Open { default_store } => {
+                (asked.unwrap_or_else(|| default_store.to_owned()), "open".to_owned())
+            }
+            Door::Keys(keys) => {
+                let key = known(keys, secret)?;
+                if !key.allows(scope) {
+                    return Err(Refusal::Scope(scope));
+                }
+                if asked.is_some_and(|store| store != key.store) {
+                    return Err(Refusal::Store);
+                }
+                (key.store, key.id)
+            }
+        };
+        let waiting = tokio::time::timeout(self.queue_wait, self.gate(&gate).acquire_owned());
+        // The gate is never closed; waiting too long is the only way not to pass it.
+        let place = waiting.await.ok().and_then(Result::ok).ok_or(Refusal::Busy)?;
+        Ok(Caller::of(store, place))
+    }
+
+    /// The gate that bounds how many requests of one key run at once.
+    fn gate(&self, key: &str) -> Arc<Semaphore> {
+        let mut gates = self.gates.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Semaphore::new(self.requests_per_key));
+        Arc::clone(gates.entry(key.to_owned()).or_insert_with(new))
+    }
+}
+
+fn known(keys: &KeyStore, secret: Option<&str>) -> Result<KeyInfo, Refusal> {
+    let secret = secret.ok_or(Refusal::NoKey)?;
+    keys.verify(secret)?.ok_or(Refusal::UnknownKey)
+}
