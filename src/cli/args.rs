@@ -73,15 +73,16 @@ pub enum Command {
 impl Cli {
     /// The settings that were given as flags.
     pub fn overrides(&self) -> Overrides {
-        let listen = match &self.command {
-            Command::Serve(serve) => serve.listen.clone(),
-            _ => None,
+        let (listen, flight) = match &self.command {
+            Command::Serve(serve) => (serve.listen.clone(), serve.flight.clone()),
+            _ => (None, None),
         };
         Overrides {
             data: self.global.data.clone(),
             queries_folder: self.global.queries_folder.clone(),
             threads: self.global.threads,
             listen,
+            flight,
         }
     }
 }

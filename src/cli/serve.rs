@@ -1,16 +1,17 @@
 //! `tributary serve`: the server.
 
 use std::io::Write as _;
+use std::net::SocketAddr;
 
 use tokio::net::TcpListener;
 
 use super::exit::{Failure, Outcome};
-use crate::config::Config;
+use crate::config::{Config, Serve};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::serve::{self, ServeOptions};
+use crate::serve::{self, Listeners, ServeOptions};
 
-/// Serves the engine over HTTP until it is stopped by Ctrl-C or SIGTERM.
+/// Serves the engine over HTTP, and over Flight SQL where asked, until it is stopped by Ctrl-C or SIGTERM.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without a key, only this machine is served and ?store= chooses the store; once a key was made, every request \
@@ -19,11 +20,15 @@ needs one. Another address than loopback is refused where there is no key: `trib
 Examples:
   tributary serve
   tributary serve --listen 127.0.0.1:0
+  tributary serve --flight 127.0.0.1:32010
   tributary --data s3://lake/tributary serve --listen 0.0.0.0:8080")]
 pub struct ServeArgs {
     /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Address and port of Flight SQL, for BI tools; not served without it
+    #[arg(long, value_name = "ADDRESS")]
+    pub flight: Option<String>,
 }
 
 /// Who is let in.
@@ -36,18 +41,60 @@ pub enum Access {
 }
 
 pub async fn run(engine: Engine, config: &Config, _: ServeArgs) -> Outcome {
-    let welcome = |url: &str| format!("tributary is serving at {url}\n");
-    listen(engine, config, &config.serve.listen, Access::Keys, welcome).await
+    let Serve { listen: http, flight } = &config.serve;
+    listen(engine, config, Addresses { http, flight: flight.as_deref() }, Access::Keys, welcome).await
 }
 
-/// Binds, tells the address on standard output, serves until a signal comes, and commits what was landing.
+fn welcome(bound: &Bound) -> String {
+    let flight = bound.flight.map(|address| format!("Flight SQL is at grpc://{address}\n"));
+    format!("tributary is serving at http://{}\n{}", bound.http, flight.unwrap_or_default())
+}
+
+/// Where to listen.
+pub struct Addresses<'a> {
+    pub http: &'a str,
+    pub flight: Option<&'a str>,
+}
+
+/// Where the server listens.
+pub struct Bound {
+    pub http: SocketAddr,
+    pub flight: Option<SocketAddr>,
+}
+
+/// Binds, tells the addresses on standard output, serves until a signal comes, and commits what was landing.
 pub async fn listen(
     engine: Engine,
     config: &Config,
-    address: &str,
+    addresses: Addresses<'_>,
     access: Access,
-    welcome: impl FnOnce(&str) -> String,
+    welcome: impl FnOnce(&Bound) -> String,
 ) -> Outcome {
+    let (http, http_address) = bind(addresses.http).await?;
+    let flight = match addresses.flight {
+        Some(address) => Some(bind(address).await?),
+        None => None,
+    };
+    let options = ServeOptions {
+        data: config.storage.data.clone(),
+        open: access == Access::Open,
+        ..ServeOptions::default()
+    };
+    let bound = Bound { http: http_address, flight: flight.as_ref().map(|(_, address)| *address) };
+    for address in std::iter::once(bound.http).chain(bound.flight) {
+        serve::verify(&options, address).await?;
+    }
+    let text = welcome(&bound);
+    let mut out = std::io::stdout();
+    out.write_all(text.as_bytes())?;
+    out.flush()?;
+    let listeners = Listeners { http, flight: flight.map(|(listener, _)| listener) };
+    serve::serve(engine.clone(), options, listeners, stopped()).await?;
+    engine.close().await?;
+    Ok(())
+}
+
+async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), Failure> {
     let listener = TcpListener::bind(address).await.map_err(|error| {
         Failure::Usage(
             Error::invalid(format!("cannot listen on {address}: {error}; choose another address, or port 0"))
@@ -57,19 +104,7 @@ pub async fn listen(
     let bound = listener
         .local_addr()
         .map_err(|error| Error::unavailable("the address is not known").with_source(error))?;
-    let options = ServeOptions {
-        data: config.storage.data.clone(),
-        open: access == Access::Open,
-        ..ServeOptions::default()
-    };
-    serve::verify(&options, bound).await?;
-    let text = welcome(&format!("http://{bound}"));
-    let mut out = std::io::stdout();
-    out.write_all(text.as_bytes())?;
-    out.flush()?;
-    serve::serve(engine.clone(), options, listener, stopped()).await?;
-    engine.close().await?;
-    Ok(())
+    Ok((listener, bound))
 }
 
 /// Waits for Ctrl-C or SIGTERM.

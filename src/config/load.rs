@@ -35,6 +35,7 @@ pub struct Overrides {
     pub queries_folder: Option<PathBuf>,
     pub threads: Option<usize>,
     pub listen: Option<String>,
+    pub flight: Option<String>,
 }
 
 impl Config {
@@ -88,6 +89,9 @@ fn extract(mut figment: Figment, overrides: &Overrides) -> Result<Config> {
     }
     if let Some(listen) = &overrides.listen {
         figment = figment.merge(Serialized::default("serve.listen", listen));
+    }
+    if let Some(flight) = &overrides.flight {
+        figment = figment.merge(Serialized::default("serve.flight", flight));
     }
     let config: Config = figment.extract().map_err(refusal)?;
     config.verify()?;

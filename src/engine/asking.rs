@@ -7,13 +7,14 @@ use chrono::{NaiveDate, Utc};
 use chrono_tz::Tz;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
 
 use super::journeys::{JOURNEYS, JOURNEYS_FUNCTION};
 use super::open::{Engine, check_store};
 use crate::cache::AnswerKey;
 use crate::error::{Error, Result};
-use crate::query::{self, Answer, BoundQuery, NamedQuery, Params, ResultStream};
+use crate::query::{self, Answer, BoundQuery, Described, NamedQuery, Params, ResultStream, Values};
 use crate::session::Pins;
 
 /// How an answer came about.
@@ -34,10 +35,24 @@ struct Asked {
 impl Engine {
     /// Runs read-only SQL over one store's tables; `$name` parameters are bound as typed values.
     pub async fn sql(&self, store: &str, text: &str, params: &Params) -> Result<ResultStream> {
+        self.sql_with(store, text, &query::infer(params)).await
+    }
+
+    /// The same with values of known types, by the parameters' names; those written `?` are 1, 2 and so on.
+    pub async fn sql_with(&self, store: &str, text: &str, values: &Values) -> Result<ResultStream> {
         check_store(store)?;
-        let bound = query::bind_ad_hoc(text, params)?;
+        let bound = query::bind_typed(text, values)?;
         let pins = self.pins(store, &bound).await?;
         self.run(store, bound, &pins).await
+    }
+
+    /// Says what read-only SQL returns and takes, without running it; its parameters have no values yet.
+    pub async fn describe(&self, store: &str, text: &str) -> Result<Described> {
+        check_store(store)?;
+        let bound = query::without_values(text)?;
+        let pins = self.pins(store, &bound).await?;
+        let session = self.session(store, Tz::UTC, &bound, &pins).await?;
+        query::describe(&session, bound).await
     }
 
     /// Answers a named query (`topic/name`) from the cache, or computes it.
@@ -158,13 +173,8 @@ impl Engine {
     async fn run_in(&self, store: &str, zone: Tz, bound: BoundQuery, pins: &Pins) -> Result<ResultStream> {
         let limit = Duration::from_millis(self.inner.options.query_timeout_ms);
         let deadline = tokio::time::Instant::now() + limit;
-        let session = self.inner.sessions.session(store, zone, pins)?;
         let started = async {
-            if bound.tables.contains(JOURNEYS) && !self.inner.journeys.is_kept(store).await? {
-                let rows = session.sql(&self.inner.journeys.view()).await?;
-                session.deregister_table(JOURNEYS)?;
-                session.register_table(JOURNEYS, rows.into_view())?;
-            }
+            let session = self.session(store, zone, &bound, pins).await?;
             query::plan(&session, bound).await?.stream()
         };
         let stream = tokio::time::timeout_at(deadline, started).await.map_err(|_| timed_out(limit))??;
@@ -180,6 +190,23 @@ impl Engine {
         });
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema, limited));
         Ok(ResultStream { stream, data_version: pins.fingerprint(store) })
+    }
+
+    /// A session for one query.
+    async fn session(
+        &self,
+        store: &str,
+        zone: Tz,
+        bound: &BoundQuery,
+        pins: &Pins,
+    ) -> Result<SessionContext> {
+        let session = self.inner.sessions.session(store, zone, pins)?;
+        if bound.tables.contains(JOURNEYS) && !self.inner.journeys.is_kept(store).await? {
+            let rows = session.sql(&self.inner.journeys.view()).await?;
+            session.deregister_table(JOURNEYS)?;
+            session.register_table(JOURNEYS, rows.into_view())?;
+        }
+        Ok(session)
     }
 
     /// The zone in which a store's days begin; UTC where it has not said.

@@ -1,9 +1,14 @@
 //! What there is: stores, tables and queries.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{FieldRef, Schema, SchemaRef};
 use futures::TryStreamExt;
 
 use super::open::{Engine, check_store};
 use crate::error::Result;
+use crate::lake::LakeTable;
 use crate::query::{ParamSpec, Params};
 
 /// One table as a store sees it.
@@ -19,6 +24,19 @@ pub struct TableInfo {
     /// `None` where nothing has been landed yet, by any store.
     pub version: Option<u64>,
 }
+
+/// A table's columns.
+#[derive(Debug, Clone)]
+pub struct TableSchema {
+    pub name: String,
+    /// The columns that name a row.
+    pub key: Vec<String>,
+    /// The columns as SQL sees them; what each means is under `REMARKS` of its metadata.
+    pub schema: SchemaRef,
+}
+
+/// The key under which a column's metadata says what it means.
+pub const REMARKS: &str = "remarks";
 
 /// One named query.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -58,6 +76,24 @@ impl Engine {
             });
         }
         Ok(tables)
+    }
+
+    /// Every table's columns; they are the same for every store.
+    pub fn table_schemas(&self) -> Vec<TableSchema> {
+        let of_table = |table: &Arc<LakeTable>| {
+            let spec = &table.spec;
+            let remark = |field: &FieldRef| match spec.column(field.name()) {
+                Some(column) => {
+                    let remarks = HashMap::from([(REMARKS.to_owned(), column.doc.clone())]);
+                    field.as_ref().clone().with_metadata(remarks)
+                }
+                None => field.as_ref().clone(),
+            };
+            let fields: Vec<_> = spec.table_schema().fields().iter().map(remark).collect();
+            let schema = Arc::new(Schema::new(fields));
+            TableSchema { name: spec.name.clone(), key: spec.key.clone(), schema }
+        };
+        self.inner.lake.tables().map(of_table).collect()
     }
 
     /// Every named query, by name.

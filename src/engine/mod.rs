@@ -11,6 +11,6 @@ mod upkeep;
 
 pub use asking::CacheStatus;
 pub use journeys::Refreshed;
-pub use listing::{QueryInfo, TableInfo};
+pub use listing::{QueryInfo, REMARKS, TableInfo, TableSchema};
 pub use nightly::NightlyReport;
 pub use open::{Engine, EngineOptions};

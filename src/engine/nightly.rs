@@ -93,7 +93,7 @@ pub(super) async fn derived_tables(sessions: &Sessions, registry: &Registry) -> 
     for named in registry.iter() {
         let Some(table) = &named.header.materialize else { continue };
         let bound = named.bind(&Params::new(), chrono::Utc::now().date_naive())?;
-        let schema = query::columns(&session, bound).await?;
+        let schema = query::describe(&session, bound).await?.columns;
         tables.push(derived_table(named, table, &schema)?);
     }
     Ok(tables)

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     self, Expr, Query, Select, SetExpr, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
+use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tributary_udfs::is_journey_function;
 
 use super::answer::Params;
@@ -45,35 +46,60 @@ pub fn bind(text: &str, values: &Values, rules: bool) -> Result<BoundQuery> {
 
 /// Binds ad-hoc SQL: one read-only statement within the limits; the types of its parameters are inferred.
 pub fn bind_ad_hoc(text: &str, params: &Params) -> Result<BoundQuery> {
+    bind_typed(text, &infer(params))
+}
+
+/// The same with values of known types.
+pub fn bind_typed(text: &str, values: &Values) -> Result<BoundQuery> {
     on_deep_stack(|| {
-        let statement = parse(text)?;
-        let is_allowed = match &statement {
-            Statement::Explain(explain) => {
-                // A verbose plan names files.
-                !explain.options.verbose
-                    && matches!(explain.statement.as_ref(), Statement::Statement(inner) if is_read_only_query(inner))
-            }
-            Statement::Statement(inner) => is_read_only_query(inner) || is_listing(inner),
-            _ => false,
-        };
-        if !is_allowed {
-            return Err(Error::invalid(
-                "only select, explain, describe of a table, show tables and show columns are allowed",
-            ));
-        }
+        let statement = read_ad_hoc(text)?;
         let used = placeholders_of(&statement)?;
-        if let Some(name) = params.keys().find(|name| !used.contains(*name)) {
+        if let Some(name) = values.keys().find(|name| !used.contains(*name)) {
             return Err(Error::invalid(format!(
                 "parameter {name} is not in the text; write it there as ${name}"
             )));
         }
         let is_listing = matches!(&statement, Statement::Statement(inner) if is_listing(inner));
-        let bound = finish(text, statement, &infer(params))?;
-        if !is_listing && bound.tables.contains("information_schema.df_settings") {
-            return Err(Error::invalid("the engine's settings are not a table of the store"));
-        }
-        Ok(bound)
+        refuse_settings(finish(text, statement, values)?, is_listing)
     })
+}
+
+/// Ad-hoc SQL whose parameters have no values yet: to be planned, not to be run.
+pub fn without_values(text: &str) -> Result<BoundQuery> {
+    on_deep_stack(|| {
+        let statement = read_ad_hoc(text)?;
+        let is_listing = matches!(&statement, Statement::Statement(inner) if is_listing(inner));
+        let bound =
+            BoundQuery { tables: tables(&statement)?, text: key_text(text, &Values::new())?, statement };
+        refuse_settings(bound, is_listing)
+    })
+}
+
+fn refuse_settings(bound: BoundQuery, is_listing: bool) -> Result<BoundQuery> {
+    if !is_listing && bound.tables.contains("information_schema.df_settings") {
+        return Err(Error::invalid("the engine's settings are not a table of the store"));
+    }
+    Ok(bound)
+}
+
+/// Parses one statement that reads, and nothing else.
+fn read_ad_hoc(text: &str) -> Result<Statement> {
+    let statement = parse(text)?;
+    let is_allowed = match &statement {
+        Statement::Explain(explain) => {
+            // A verbose plan names files.
+            !explain.options.verbose
+                && matches!(explain.statement.as_ref(), Statement::Statement(inner) if is_read_only_query(inner))
+        }
+        Statement::Statement(inner) => is_read_only_query(inner) || is_listing(inner),
+        _ => false,
+    };
+    if !is_allowed {
+        return Err(Error::invalid(
+            "only select, explain, describe of a table, show tables and show columns are allowed",
+        ));
+    }
+    Ok(statement)
 }
 
 /// Binds a check: SQL over a CTE `answer` that holds the query's result.
@@ -109,7 +135,8 @@ pub(super) fn placeholders(text: &str) -> Result<BTreeSet<String>> {
 }
 
 fn parse(text: &str) -> Result<Statement> {
-    let tokens = limits::tokens(text)?;
+    let mut tokens = limits::tokens(text)?;
+    number_marks(&mut tokens);
     let mut statements =
         DFParserBuilder::new(tokens).with_recursion_limit(limits::NESTING).build()?.parse_statements()?;
     let (Some(statement), None) = (statements.pop_front(), statements.pop_front()) else {
@@ -119,6 +146,17 @@ fn parse(text: &str) -> Result<Statement> {
         limits::check_tree(tree)?;
     }
     Ok(statement)
+}
+
+/// A parameter may be a question mark, as drivers write it: the first is $1.
+fn number_marks(tokens: &mut [TokenWithSpan]) {
+    let marks = tokens.iter_mut().filter_map(|token| match &mut token.token {
+        Token::Placeholder(mark) if mark == "?" => Some(mark),
+        _ => None,
+    });
+    for (place, mark) in (1..).zip(marks) {
+        *mark = format!("${place}");
+    }
 }
 
 fn into_query(statement: Statement) -> Result<Box<Query>> {

@@ -21,9 +21,9 @@ mod fixtures;
 mod sql_tests;
 
 pub use answer::{Answer, Params, ResultStream};
-pub use bind::{BoundQuery, bind, bind_ad_hoc, bind_check};
+pub use bind::{BoundQuery, bind, bind_ad_hoc, bind_check, bind_typed, without_values};
 pub use header::{Header, ParamSpec};
 pub use params::{check, infer, today};
 pub use registry::{NamedQuery, Registry};
-pub use run::{Failure, Planned, check_plans, columns, plan, run_checks};
+pub use run::{Described, Failure, Planned, check_plans, describe, plan, run_checks};
 pub use value::{ParamType, Value, Values};

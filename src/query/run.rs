@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use chrono::NaiveDate;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, common, execute_stream};
@@ -51,13 +51,28 @@ pub async fn plan(ctx: &SessionContext, query: BoundQuery) -> Result<Planned> {
     .await
 }
 
-/// The columns that a bound query returns, without planning how.
-pub async fn columns(ctx: &SessionContext, query: BoundQuery) -> Result<SchemaRef> {
+/// What a query returns, and what it takes.
+#[derive(Debug, Clone)]
+pub struct Described {
+    pub columns: SchemaRef,
+    /// Parameters without value, in their order, with the types that the text asks for where it does.
+    pub parameters: Vec<(String, Option<DataType>)>,
+}
+
+/// Says what a query returns and takes, without planning how it is run.
+pub async fn describe(ctx: &SessionContext, query: BoundQuery) -> Result<Described> {
     let state = ctx.state();
     future_on_deep_stack(async move {
         let logical = state.statement_to_plan(query.statement).await?;
         read_only().verify_plan(&logical)?;
-        Ok(Arc::clone(logical.schema().inner()))
+        let mut parameters: Vec<_> = logical
+            .get_parameter_types()?
+            .into_iter()
+            .map(|(name, kind)| (name.trim_start_matches('$').to_owned(), kind))
+            .collect();
+        // Numbered ones by their numbers, $10 after $9.
+        parameters.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+        Ok(Described { columns: Arc::clone(logical.schema().inner()), parameters })
     })
     .await
 }

@@ -93,7 +93,6 @@ impl Access {
     }
 
     /// The same for a listener at another address.
-    #[expect(dead_code, reason = "the next door needs it")]
     pub fn at(&self, address: SocketAddr) -> Self {
         Self { is_loopback: address.ip().is_loopback(), ..self.clone() }
     }

@@ -1,27 +1,45 @@
 //! Starting, and stopping without losing an answer or a landed row.
 
 use std::future::Future;
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use tokio::net::TcpListener;
 use tokio::sync::watch;
+use tonic::transport::server::TcpIncoming;
 
+use super::flight;
 use super::http::{self, AppState};
 use super::options::{ServeOptions, check_exposure};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
+
+/// Bytes of the headers of a Flight request: gRPC's usual 8 KB are too few for the tokens of some clients.
+const FLIGHT_HEADER_BYTES: u32 = 64 << 10;
+
+/// Where the server listens: one listener a protocol.
+#[derive(Debug)]
+pub struct Listeners {
+    pub http: TcpListener,
+    pub flight: Option<TcpListener>,
+}
+
+impl From<TcpListener> for Listeners {
+    fn from(http: TcpListener) -> Self {
+        Self { http, flight: None }
+    }
+}
 
 /// Serves until `shutdown` completes; then takes no more requests, lets those in flight finish within the
 /// grace time, and closes the engine, which commits what was landing.
 pub async fn serve(
     engine: Engine,
     options: ServeOptions,
-    listener: TcpListener,
+    listeners: impl Into<Listeners>,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    let address = listener
-        .local_addr()
-        .map_err(|error| Error::unavailable("the address of the listener is not known").with_source(error))?;
+    let listeners = listeners.into();
+    let address = address_of(&listeners.http)?;
     check_exposure(address, &options)?;
     let grace = options.limits.shutdown_grace;
     let catching_up = engine.clone();
@@ -31,26 +49,68 @@ pub async fn serve(
         }
     });
     let state = Arc::new(AppState::new(engine.clone(), &options, address));
-    let (stop, mut stopping) = watch::channel(false);
-    let server = axum::serve(listener, http::router(state)).with_graceful_shutdown(async move {
+    let (stop, stopping) = watch::channel(false);
+    let flight = match listeners.flight {
+        Some(listener) => {
+            let address = address_of(&listener)?;
+            check_exposure(address, &options)?;
+            let service = flight::service(engine.clone(), state.access.at(address));
+            Some(serve_flight(service, listener, stopped(stopping.clone())))
+        }
+        None => None,
+    };
+    let http = axum::serve(listeners.http, http::router(state)).with_graceful_shutdown(async move {
         shutdown.await;
         stop.send_replace(true);
     });
+    let ended = |error: Box<dyn std::error::Error + Send + Sync>| {
+        Error::unavailable("the server stopped").with_source(error)
+    };
+    let served = async {
+        let http = async { http.await.map_err(|error| ended(error.into())) };
+        let flight = async {
+            match flight {
+                Some(flight) => flight.await.map_err(|error| ended(error.into())),
+                None => Ok(()),
+            }
+        };
+        tokio::try_join!(http, flight).map(drop)
+    };
     let overdue = async move {
-        // An error means that the server has ended by itself, which `select!` sees first.
-        if stopping.wait_for(|stopped| *stopped).await.is_ok() {
-            tokio::time::sleep(grace).await;
-        } else {
-            std::future::pending::<()>().await;
-        }
+        stopped(stopping).await;
+        tokio::time::sleep(grace).await;
     };
     let outcome = tokio::select! {
-        outcome = async { server.await } => outcome,
+        outcome = served => outcome,
         () = overdue => {
             tracing::warn!("requests in flight were cut: they did not finish in time");
             Ok(())
         }
     };
     engine.close().await?;
-    outcome.map_err(|error| Error::unavailable("the server stopped").with_source(error))
+    outcome
+}
+
+fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
+    listener
+        .local_addr()
+        .map_err(|error| Error::unavailable("the address of the listener is not known").with_source(error))
+}
+
+/// Completes when the server is to stop; never where it ends by itself.
+async fn stopped(mut stopping: watch::Receiver<bool>) {
+    if stopping.wait_for(|stopped| *stopped).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
+
+fn serve_flight(
+    service: flight::Service,
+    listener: TcpListener,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> impl Future<Output = std::result::Result<(), tonic::transport::Error>> {
+    tonic::transport::Server::builder()
+        .http2_max_header_list_size(FLIGHT_HEADER_BYTES)
+        .add_service(service)
+        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped)
 }

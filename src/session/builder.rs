@@ -18,8 +18,9 @@ use super::pinned_table::PinnedTable;
 use crate::error::Result;
 use crate::lake::{Keep, Lake, Snapshot, benchmark_seeds};
 
-const CATALOG: &str = "tributary";
-const SCHEMA: &str = "store";
+/// The one catalog of a session, and its schema of tables.
+pub const CATALOG: &str = "tributary";
+pub const SCHEMA: &str = "store";
 /// What queries may spill, in bytes; DataFusion's own default is 100 GB.
 const SPILL_BYTES: u64 = 10 << 30;
 

@@ -4,4 +4,4 @@
 mod builder;
 mod pinned_table;
 
-pub use builder::{Limits, Only, Pins, Sessions};
+pub use builder::{CATALOG, Limits, Only, Pins, SCHEMA, Sessions};

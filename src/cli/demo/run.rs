@@ -56,8 +56,10 @@ pub async fn run(engine: Engine, config: &Config, args: &DemoArgs) -> Outcome {
         engine.close().await?;
         return Ok(());
     }
-    let address = std::net::SocketAddr::from(([127, 0, 0, 1], args.port));
-    serve::listen(engine, config, &address.to_string(), serve::Access::Open, print_welcome).await
+    let address = |port: u16| std::net::SocketAddr::from(([127, 0, 0, 1], port)).to_string();
+    let (http, flight) = (address(args.port), address(args.flight_port));
+    let addresses = serve::Addresses { http: &http, flight: Some(&flight) };
+    serve::listen(engine, config, addresses, serve::Access::Open, welcome).await
 }
 
 /// Whether every store has the table that is landed last: then everything else is there as well.
@@ -216,11 +218,14 @@ fn request(args: &DemoArgs, end: NaiveDate, store: &DemoStore, table: &str, part
     LandRequest { format: Some(Format::Ndjson), idempotency_key: Some(key), ..LandRequest::default() }
 }
 
-fn print_welcome(url: &str) -> String {
+fn welcome(bound: &serve::Bound) -> String {
+    let url = format!("http://{}", bound.http);
+    let flight = bound.flight.map(|address| format!("Flight SQL is at grpc://{address}\n"));
+    let flight = flight.unwrap_or_default();
     format!(
         "\
 Tributary is serving the demo at {url} (stores: demo, demo-eu, demo-jp)
-
+{flight}
 Three things to try:
   curl '{url}/api/marketing/analytics/dashboard?store=demo&days=30'
   curl '{url}/v1/queries/attribution/by_channel?store=demo-eu&model=linear' -H 'Accept: text/csv'

@@ -18,7 +18,16 @@ use super::run::{sizes, sources};
 use super::stores::{Period, STORES, instant};
 
 fn args(touchpoints: u64, orders: u64) -> DemoArgs {
-    DemoArgs { seed: 7, touchpoints, orders, days: 90, end: Some(end()), port: 0, no_serve: true }
+    DemoArgs {
+        seed: 7,
+        touchpoints,
+        orders,
+        days: 90,
+        end: Some(end()),
+        port: 0,
+        flight_port: 0,
+        no_serve: true,
+    }
 }
 
 fn end() -> NaiveDate {

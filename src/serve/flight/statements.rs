@@ -1,0 +1,166 @@
+//! Statements and catalogs: what they return, where their rows are, and the rows.
+
+use std::pin::Pin;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use arrow_flight::encode::FlightDataEncoderBuilder;
+use arrow_flight::error::FlightError;
+use arrow_flight::sql::{Any, Command, ProstMessageExt};
+use arrow_flight::{FlightDescriptor, FlightEndpoint, FlightInfo, IpcMessage, SchemaAsIpc, Ticket};
+use arrow_ipc::writer::IpcWriteOptions;
+use bytes::Bytes;
+use futures::{Stream, StreamExt, TryStreamExt, stream};
+use prost::Message;
+use tonic::metadata::MetadataMap;
+use tonic::{Request, Response, Status};
+
+use super::access::{Asking, admit, status};
+use super::handle::Statement;
+use super::parameters;
+use super::running::Running;
+use super::wire::{wire_batch, wire_schema};
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::query::{ResultStream, Values};
+use crate::serve::access::Access;
+
+/// Bytes of one message, about: clients refuse more than 4 MB unless they are told otherwise.
+const MESSAGE_BYTES: usize = 2 << 20;
+
+pub type Answer<T> = Result<Response<T>, Status>;
+pub type Rows = Pin<Box<dyn Stream<Item = Result<arrow_flight::FlightData, Status>> + Send>>;
+
+/// Flight SQL over one engine.
+#[derive(Clone)]
+pub struct SqlService {
+    pub engine: Engine,
+    access: Access,
+    running: Running,
+}
+
+impl SqlService {
+    pub fn new(engine: Engine, access: Access) -> Self {
+        Self { engine, access, running: Running::default() }
+    }
+
+    pub async fn asking(&self, metadata: &MetadataMap) -> Result<Asking, Status> {
+        admit(&self.access, metadata).await
+    }
+
+    /// What a statement returns, and where its rows are.
+    pub async fn info_of(
+        &self,
+        asking: &Asking,
+        statement: &Statement,
+        ticket: impl FnOnce(Bytes) -> Any,
+        descriptor: FlightDescriptor,
+    ) -> Answer<FlightInfo> {
+        let described = self.engine.describe(&asking.caller.store, &statement.sql);
+        let schema = wire_schema(&described.await.map_err(|error| status(&error))?.columns);
+        let handle = statement.seal(&asking.secret)?;
+        let ticket = Ticket::new(ticket(handle.into()).encode_to_vec());
+        info(&schema, ticket, descriptor)
+    }
+
+    /// Runs a statement; the caller's place is held until its rows have left.
+    pub async fn run(&self, asking: Asking, statement: Statement) -> Answer<Rows> {
+        let values = match &statement.values {
+            Some(values) => parameters::read(values).map_err(|error| status(&error))?,
+            None => Values::new(),
+        };
+        let store = asking.caller.store.clone();
+        let asked = self.engine.sql_with(&store, &statement.sql, &values);
+        let ResultStream { stream, .. } = asked.await.map_err(|error| status(&error))?;
+        let schema = wire_schema(&stream.schema());
+        let batches = self.running.register(statement.id, stream);
+        let (announced, caller) = (schema.clone(), asking.caller);
+        let batches = batches.map(move |batch| {
+            let _place = &caller;
+            let batch = batch.map_err(Error::from).and_then(|batch| wire_batch(&batch, &announced));
+            batch.map_err(|error| FlightError::Tonic(Box::new(status(&error))))
+        });
+        Ok(Response::new(encoded(&schema, batches)))
+    }
+
+    /// Cancels the statement of a ticket.
+    fn cancel(&self, ticket: &Ticket, secret: &str) -> Result<bool, Status> {
+        let any =
+            Any::decode(&*ticket.ticket).map_err(|_| Status::invalid_argument("the ticket is damaged"))?;
+        let handle = match Command::try_from(any) {
+            Ok(Command::TicketStatementQuery(ticket)) => ticket.statement_handle,
+            Ok(Command::CommandPreparedStatementQuery(command)) => command.prepared_statement_handle,
+            // Catalogs are answered at once.
+            _ => return Ok(false),
+        };
+        Ok(self.running.cancel(Statement::open(&handle, secret)?.id))
+    }
+
+    pub async fn cancel_info(&self, metadata: &MetadataMap, info: &FlightInfo) -> Result<bool, Status> {
+        let asking = self.asking(metadata).await?;
+        let mut has_cancelled = false;
+        for ticket in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
+            has_cancelled |= self.cancel(ticket, &asking.secret)?;
+        }
+        Ok(has_cancelled)
+    }
+
+    /// A catalog's columns, and the command as the ticket of its rows.
+    pub async fn catalog_info(
+        &self,
+        request: Request<FlightDescriptor>,
+        command: &impl ProstMessageExt,
+        schema: &Schema,
+    ) -> Answer<FlightInfo> {
+        self.asking(request.metadata()).await?;
+        info(schema, Ticket::new(command.as_any().encode_to_vec()), request.into_inner())
+    }
+
+    pub async fn catalog_rows(
+        &self,
+        request: &Request<Ticket>,
+        rows: impl FnOnce() -> Result<RecordBatch, Status>,
+    ) -> Answer<Rows> {
+        self.asking(request.metadata()).await?;
+        let batch = rows()?;
+        let schema = batch.schema();
+        Ok(Response::new(encoded(&schema, stream::once(async { Ok(batch) }))))
+    }
+}
+
+fn info(schema: &Schema, ticket: Ticket, descriptor: FlightDescriptor) -> Answer<FlightInfo> {
+    let info = FlightInfo::new()
+        .try_with_schema(schema)
+        .map_err(|_| Status::internal("the schema cannot be written"))?
+        .with_descriptor(descriptor)
+        // No location: where the question was asked.
+        .with_endpoint(FlightEndpoint::new().with_ticket(ticket))
+        .with_total_records(-1)
+        .with_total_bytes(-1)
+        .with_ordered(true);
+    Ok(Response::new(info))
+}
+
+fn encoded(
+    schema: &SchemaRef,
+    batches: impl Stream<Item = Result<RecordBatch, FlightError>> + Send + 'static,
+) -> Rows {
+    let messages = FlightDataEncoderBuilder::new()
+        .with_schema(schema.clone())
+        .with_max_flight_data_size(MESSAGE_BYTES)
+        .build(batches);
+    Box::pin(messages.map_err(|error| match error {
+        FlightError::Tonic(status) => *status,
+        other => {
+            tracing::error!(error = ?other, "rows cannot be written");
+            Status::internal("rows cannot be written")
+        }
+    }))
+}
+
+/// A schema as messages carry it.
+pub fn schema_bytes(schema: &Schema) -> Result<Bytes, Status> {
+    let message = SchemaAsIpc::new(schema, &IpcWriteOptions::default()).try_into();
+    let IpcMessage(bytes) = message.map_err(|_| Status::internal("the schema cannot be written"))?;
+    Ok(bytes)
+}
