@@ -48,8 +48,16 @@ impl Engine {
 
     /// Says what read-only SQL returns and takes, without running it; its parameters have no values yet.
     pub async fn describe(&self, store: &str, text: &str) -> Result<Described> {
+        self.describe_bound(store, query::without_values(text)?).await
+    }
+
+    /// The same with values: a column without a name of its own is called by what is in it.
+    pub async fn describe_with(&self, store: &str, text: &str, values: &Values) -> Result<Described> {
+        self.describe_bound(store, query::bind_typed(text, values)?).await
+    }
+
+    async fn describe_bound(&self, store: &str, bound: BoundQuery) -> Result<Described> {
         check_store(store)?;
-        let bound = query::without_values(text)?;
         let pins = self.pins(store, &bound).await?;
         let session = self.session(store, Tz::UTC, &bound, &pins).await?;
         query::describe(&session, bound).await

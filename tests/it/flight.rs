@@ -139,6 +139,14 @@ async fn a_prepared_statement_survives_a_restart_and_is_its_keys_alone() {
     let answer = rows(&mut client, info.clone()).await;
     assert_eq!(cells(&answer, "order_id"), ["alpha-2"]);
 
+    // A column that is called by what is in it: announced as it is sent.
+    let mut unnamed = client.prepare("select ? + 1".to_owned(), None).await.unwrap();
+    let row: [(&str, ArrayRef); 1] = [("0", Arc::new(Int64Array::from(vec![41])))];
+    unnamed.set_parameters(RecordBatch::try_from_iter(row).unwrap()).unwrap();
+    let sum = unnamed.execute().await.unwrap();
+    let sum = rows(&mut client, sum).await;
+    assert_eq!(array_value_to_string(sum.column(0), 0).unwrap(), "42");
+
     // The same lake, another process.
     let ticket = info.endpoint[0].ticket.clone().unwrap();
     let Server { folder, keys, .. } = server;

@@ -56,8 +56,12 @@ impl SqlService {
         ticket: impl FnOnce(Bytes) -> Any,
         descriptor: FlightDescriptor,
     ) -> Answer<FlightInfo> {
-        let described = self.engine.describe(&asking.caller.store, &statement.sql);
-        let schema = wire_schema(&described.await.map_err(|error| status(&error))?.columns);
+        let store = &asking.caller.store;
+        let described = match values_of(statement)? {
+            Some(values) => self.engine.describe_with(store, &statement.sql, &values).await,
+            None => self.engine.describe(store, &statement.sql).await,
+        };
+        let schema = wire_schema(&described.map_err(|error| status(&error))?.columns);
         let handle = statement.seal(&asking.secret)?;
         let ticket = Ticket::new(ticket(handle.into()).encode_to_vec());
         info(&schema, ticket, descriptor)
@@ -65,10 +69,7 @@ impl SqlService {
 
     /// Runs a statement; the caller's place is held until its rows have left.
     pub async fn run(&self, asking: Asking, statement: Statement) -> Answer<Rows> {
-        let values = match &statement.values {
-            Some(values) => parameters::read(values).map_err(|error| status(&error))?,
-            None => Values::new(),
-        };
+        let values = values_of(&statement)?.unwrap_or_default();
         let store = asking.caller.store.clone();
         let asked = self.engine.sql_with(&store, &statement.sql, &values);
         let ResultStream { stream, .. } = asked.await.map_err(|error| status(&error))?;
@@ -126,6 +127,11 @@ impl SqlService {
         let schema = batch.schema();
         Ok(Response::new(encoded(&schema, stream::once(async { Ok(batch) }))))
     }
+}
+
+fn values_of(statement: &Statement) -> Result<Option<Values>, Status> {
+    let values = statement.values.as_deref().map(parameters::read).transpose();
+    values.map_err(|error| status(&error))
 }
 
 fn info(schema: &Schema, ticket: Ticket, descriptor: FlightDescriptor) -> Answer<FlightInfo> {
