@@ -36,21 +36,7 @@ while (($#)); do
     shift
 done
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-project=$(dirname "$(dirname "$here")")
-work=${PEERS_FOLDER:-$project/target/peers}
-mkdir -p "$work"
-work=$(cd "$work" && pwd)
-
-if [[ -z ${TRIBUTARY:-} ]]; then
-    manifest=$project/Cargo.toml
-    cargo build --release --manifest-path "$manifest"
-    target=$(cargo metadata --format-version 1 --no-deps --manifest-path "$manifest" \
-        | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-    TRIBUTARY=$target/release/tributary
-fi
-TRIBUTARY=$(realpath "$TRIBUTARY")
-export TRIBUTARY
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 requirements=$here/requirements-models.txt
 if ! cmp --silent "$requirements" "$work/venv-models/requirements.txt"; then

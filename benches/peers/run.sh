@@ -38,21 +38,7 @@ while (($#)); do
 done
 ((${#sizes[@]})) || sizes=(1000000)
 
-here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
-project=$(dirname "$(dirname "$here")")
-work=${PEERS_FOLDER:-$project/target/peers}
-mkdir -p "$work/data"
-work=$(cd "$work" && pwd)
-
-if [[ -z ${TRIBUTARY:-} ]]; then
-    manifest=$project/Cargo.toml
-    cargo build --release --manifest-path "$manifest"
-    target=$(cargo metadata --format-version 1 --no-deps --manifest-path "$manifest" \
-        | sed 's/.*"target_directory":"\([^"]*\)".*/\1/')
-    TRIBUTARY=$target/release/tributary
-fi
-TRIBUTARY=$(realpath "$TRIBUTARY")
-export TRIBUTARY
+. "$(dirname "${BASH_SOURCE[0]}")/environment.sh"
 
 if ! cmp --silent "$here/requirements.txt" "$work/venv/requirements.txt"; then
     python3 -m venv --clear "$work/venv"

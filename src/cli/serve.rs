@@ -46,8 +46,7 @@ pub async fn run(engine: Engine, config: &Config, _: ServeArgs) -> Outcome {
 }
 
 fn welcome(bound: &Bound) -> String {
-    let flight = bound.flight.map(|address| format!("Flight SQL is at grpc://{address}\n"));
-    format!("tributary is serving at http://{}\n{}", bound.http, flight.unwrap_or_default())
+    format!("tributary is serving at http://{}\n{}", bound.http, bound.flight_line())
 }
 
 /// Where to listen.
@@ -60,6 +59,13 @@ pub struct Addresses<'a> {
 pub struct Bound {
     pub http: SocketAddr,
     pub flight: Option<SocketAddr>,
+}
+
+impl Bound {
+    /// Says where Flight SQL is; nothing where it is not served.
+    pub fn flight_line(&self) -> String {
+        self.flight.map(|address| format!("Flight SQL is at grpc://{address}\n")).unwrap_or_default()
+    }
 }
 
 /// Binds, tells the addresses on standard output, serves until a signal comes, and commits what was landing.

@@ -58,9 +58,13 @@ impl Engine {
 
     async fn describe_bound(&self, store: &str, bound: BoundQuery) -> Result<Described> {
         check_store(store)?;
-        let pins = self.pins(store, &bound).await?;
-        let session = self.session(store, Tz::UTC, &bound, &pins).await?;
-        query::describe(&session, bound).await
+        let limit = Duration::from_millis(self.inner.options.query_timeout_ms);
+        let described = async {
+            let pins = self.pins(store, &bound).await?;
+            let session = self.session(store, Tz::UTC, &bound, &pins).await?;
+            query::describe(&session, bound).await
+        };
+        tokio::time::timeout(limit, described).await.map_err(|_| timed_out(limit))?
     }
 
     /// Answers a named query (`topic/name`) from the cache, or computes it.

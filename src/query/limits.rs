@@ -11,7 +11,8 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
 use crate::error::{Error, Result};
 
-pub(super) const TEXT_BYTES: usize = 1_000_000;
+/// The longest text of a statement.
+pub const TEXT_BYTES: usize = 1_000_000;
 pub(super) const TOKEN_COUNT: usize = 100_000;
 /// Operators in one expression, outside its parentheses. Planning has a deep stack, but each of them also
 /// takes up to 4 KB of a worker's 2 MB while it runs.

@@ -23,6 +23,7 @@ mod sql_tests;
 pub use answer::{Answer, Params, ResultStream};
 pub use bind::{BoundQuery, bind, bind_ad_hoc, bind_check, bind_typed, without_values};
 pub use header::{Header, ParamSpec};
+pub use limits::TEXT_BYTES;
 pub use params::{check, infer, today};
 pub use registry::{NamedQuery, Registry};
 pub use run::{Described, Failure, Planned, check_plans, describe, plan, run_checks};

@@ -111,11 +111,17 @@ async fn a_key_is_needed_and_opens_its_own_store_alone() {
     stranger.clear_token();
     assert!(stranger.execute("select 1".to_owned(), None).await.is_err());
     assert!(stranger.get_catalogs().await.is_err());
+    let lands = server.keys.create("alpha", &[Scope::Land]).unwrap().1;
+    let error = stranger.handshake("any", lands.expose_secret()).await.unwrap_err().to_string();
+    assert!(error.contains("no query scope"), "{error}");
 
     let mut alpha = server.client("alpha").await;
     let answer = ask(&mut alpha, "select order_id, revenue from orders order by order_id").await;
     assert_eq!(cells(&answer, "order_id"), ["alpha-1", "alpha-2"]);
     assert_eq!(cells(&answer, "revenue"), ["100.0100", "100.0100"]);
+    alpha.set_header("x-tributary-store", "beta-secret");
+    let error = alpha.execute("select 1".to_owned(), None).await.unwrap_err().to_string();
+    assert!(error.contains("store comes from the key"), "{error}");
     let mut beta = server.client("beta-secret").await;
     assert_eq!(cells(&ask(&mut beta, "select max(revenue) as most from orders").await, "most"), ["666.6600"]);
 }

@@ -220,8 +220,7 @@ fn request(args: &DemoArgs, end: NaiveDate, store: &DemoStore, table: &str, part
 
 fn welcome(bound: &serve::Bound) -> String {
     let url = format!("http://{}", bound.http);
-    let flight = bound.flight.map(|address| format!("Flight SQL is at grpc://{address}\n"));
-    let flight = flight.unwrap_or_default();
+    let flight = bound.flight_line();
     format!(
         "\
 Tributary is serving the demo at {url} (stores: demo, demo-eu, demo-jp)

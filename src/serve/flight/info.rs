@@ -8,16 +8,20 @@ use arrow_flight::sql::metadata::{
 };
 use arrow_flight::sql::{
     Nullable, Searchable, SqlInfo, SqlNullOrdering, SqlSupportedCaseSensitivity, SqlSupportedTransaction,
-    SqlSupportsConvert, SupportedSqlGrammar, XdbcDataType, XdbcDatetimeSubcode,
+    SqlSupportsConvert, XdbcDataType, XdbcDatetimeSubcode,
 };
 use tributary_udfs::documentation;
 
+use crate::query::TEXT_BYTES;
+
 /// Bits of the sets that the protocol numbers: how much of the standard there is.
-const ENTRY_GRAMMAR: i32 = 0b11;
+const MINIMUM_AND_CORE_GRAMMAR: i32 = 0b11;
 const GROUP_BY_ANYTHING: i32 = 0b11;
 const ALL_OUTER_JOINS: i32 = 0b111;
 const ALL_SUBQUERIES: i32 = 0b1111;
 const ALL_UNIONS: i32 = 0b11;
+const FORWARD_ONLY: i32 = 0b10;
+const READ_ONLY: i32 = 0b10;
 const NOTHING: i32 = 0;
 
 pub static SQL_INFO: LazyLock<Option<SqlInfoData>> = LazyLock::new(|| sql_info().build().ok());
@@ -45,10 +49,8 @@ fn sql_info() -> SqlInfoDataBuilder {
     }
     info.append(Code::SqlIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityLowercase as i32);
     info.append(Code::SqlIdentifierQuoteChar, "\"");
-    info.append(
-        Code::SqlQuotedIdentifierCase,
-        SqlSupportedCaseSensitivity::SqlCaseSensitivityCaseInsensitive as i32,
-    );
+    // They are told apart by their case, for which the protocol has no number.
+    info.append(Code::SqlQuotedIdentifierCase, SqlSupportedCaseSensitivity::SqlCaseSensitivityUnknown as i32);
     info.append(Code::SqlAllTablesAreSelectable, true);
     info.append(Code::SqlNullOrdering, SqlNullOrdering::SqlNullsSortedHigh as i32);
     info.append(Code::SqlKeywords, KEYWORDS);
@@ -61,7 +63,7 @@ fn sql_info() -> SqlInfoDataBuilder {
     };
     info.append(Code::SqlNumericFunctions, NUMERIC_FUNCTIONS);
     info.append(Code::SqlStringFunctions, STRING_FUNCTIONS);
-    info.append(Code::SqlSystemFunctions, functions(&["attribution", "money", "ratings"]));
+    info.append(Code::SqlSystemFunctions, functions(&["attribution", "data-driven", "money", "rating"]));
     info.append(Code::SqlDatetimeFunctions, DATETIME_FUNCTIONS);
     info.append(Code::SqlSearchStringEscape, "\\");
     info.append(Code::SqlExtraNameCharacters, "_");
@@ -75,10 +77,7 @@ fn sql_info() -> SqlInfoDataBuilder {
     info.append(Code::SqlSupportedGroupBy, GROUP_BY_ANYTHING);
     info.append(Code::SqlSupportsLikeEscapeClause, true);
     info.append(Code::SqlSupportsNonNullableColumns, true);
-    info.append(
-        Code::SqlSupportedGrammar,
-        1 << SupportedSqlGrammar::SqlMinimumGrammar as i32 | ENTRY_GRAMMAR,
-    );
+    info.append(Code::SqlSupportedGrammar, MINIMUM_AND_CORE_GRAMMAR);
     info.append(Code::SqlAnsi92SupportedLevel, 1);
     info.append(Code::SqlSupportsIntegrityEnhancementFacility, false);
     info.append(Code::SqlOuterJoinsSupportLevel, ALL_OUTER_JOINS);
@@ -94,6 +93,7 @@ fn sql_info() -> SqlInfoDataBuilder {
     info.append(Code::SqlSupportedSubqueries, ALL_SUBQUERIES);
     info.append(Code::SqlCorrelatedSubqueriesSupported, true);
     info.append(Code::SqlSupportedUnions, ALL_UNIONS);
+    info.append(Code::SqlMaxStatementLength, TEXT_BYTES as i64);
     // 0 is no limit that is known.
     for code in [
         Code::SqlMaxBinaryLiteralLength,
@@ -111,7 +111,6 @@ fn sql_info() -> SqlInfoDataBuilder {
         Code::SqlMaxProcedureNameLength,
         Code::SqlMaxCatalogNameLength,
         Code::SqlMaxRowSize,
-        Code::SqlMaxStatementLength,
         Code::SqlMaxStatements,
         Code::SqlMaxTableNameLength,
         Code::SqlMaxTablesInSelect,
@@ -125,9 +124,9 @@ fn sql_info() -> SqlInfoDataBuilder {
     info.append(Code::SqlSupportedTransactionsIsolationLevels, NOTHING);
     info.append(Code::SqlDataDefinitionCausesTransactionCommit, false);
     info.append(Code::SqlDataDefinitionsInTransactionsIgnored, true);
-    info.append(Code::SqlSupportedResultSetTypes, 0b10);
+    info.append(Code::SqlSupportedResultSetTypes, FORWARD_ONLY);
     info.append(Code::SqlSupportedConcurrenciesForResultSetUnspecified, NOTHING);
-    info.append(Code::SqlSupportedConcurrenciesForResultSetForwardOnly, 0b10);
+    info.append(Code::SqlSupportedConcurrenciesForResultSetForwardOnly, READ_ONLY);
     info.append(Code::SqlSupportedConcurrenciesForResultSetScrollSensitive, NOTHING);
     info.append(Code::SqlSupportedConcurrenciesForResultSetScrollInsensitive, NOTHING);
     info.append(Code::SqlBatchUpdatesSupported, false);
