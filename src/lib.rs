@@ -20,7 +20,9 @@ pub mod schema;
 pub mod serve;
 pub mod session;
 
-pub use engine::{CacheStatus, Engine, EngineOptions, NightlyReport, QueryInfo, Refreshed, TableInfo};
+pub use engine::{
+    CacheStatus, Engine, EngineOptions, Erasure, NightlyReport, Person, QueryInfo, Refreshed, TableInfo,
+};
 pub use error::{Error, ErrorKind, Result};
 pub use land::{LandRequest, OnError, Receipt};
 pub use query::{Answer, Params, ResultStream};

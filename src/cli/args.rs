@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::check::CheckArgs;
 use super::demo::DemoArgs;
+use super::erase::EraseArgs;
 use super::exit::EXIT_CODES;
 use super::functions::FunctionsArgs;
 use super::keys::KeysArgs;
@@ -64,6 +65,7 @@ pub enum Command {
     Sql(SqlArgs),
     Query(QueryArgs),
     Nightly(NightlyArgs),
+    Erase(EraseArgs),
     Tables(TablesArgs),
     Functions(FunctionsArgs),
     Check(CheckArgs),

@@ -7,6 +7,7 @@ mod start;
 
 mod check;
 mod demo;
+mod erase;
 mod functions;
 mod keys;
 mod land;

@@ -9,7 +9,7 @@ use clap::error::ErrorKind as ClapErrorKind;
 use super::args::{Cli, Command};
 use super::exit::{Failure, Outcome, report};
 use super::telemetry::{self, Verbosity};
-use super::{check, demo, functions, keys, land, nightly, query, serve, sql, tables};
+use super::{check, demo, erase, functions, keys, land, nightly, query, serve, sql, tables};
 use crate::config::{self, Config};
 use crate::engine::{Engine, EngineOptions};
 use crate::error::Error;
@@ -68,6 +68,7 @@ async fn dispatch(command: Command, config: Config) -> Outcome {
         Command::Functions(args) => functions::run(&args),
         Command::Check(args) => check::run(open(&config).await?, args).await,
         Command::Demo(args) => demo::run(open(&config).await?, &config, &args).await,
+        Command::Erase(args) => erase::run(open(&config).await?, args).await,
         Command::Keys(args) => keys::run(&config, args).await,
         Command::Land(args) => {
             // A landing ends when its rows are safe, and takes little memory; compaction may take more of both.

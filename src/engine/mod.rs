@@ -2,6 +2,7 @@
 //! command line can do, an embedding program can do with the same calls.
 
 mod asking;
+mod erasure;
 mod journeys;
 mod landing;
 mod listing;
@@ -10,6 +11,7 @@ mod open;
 mod upkeep;
 
 pub use asking::CacheStatus;
+pub use erasure::{Erasure, Person};
 pub use journeys::Refreshed;
 pub use listing::{QueryInfo, REMARKS, TableInfo, TableSchema};
 pub use nightly::NightlyReport;

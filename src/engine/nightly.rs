@@ -118,6 +118,7 @@ fn derived_table(named: &NamedQuery, table: &str, schema: &SchemaRef) -> Result<
                 name: field.name().clone(),
                 kind,
                 required: false,
+                person: false,
                 values: Vec::new(),
                 default: None,
                 doc: String::new(),

@@ -206,6 +206,7 @@ fn seen_id(store: &str, input: &str) -> String {
     format!("seen/{store}/{input}")
 }
 
-fn seen_ids(store: &str, seen: Seen) -> Vec<(String, u64)> {
+/// What was seen, as the log keeps it.
+pub fn seen_ids(store: &str, seen: Seen) -> Vec<(String, u64)> {
     seen.into_iter().map(|(input, version)| (seen_id(store, &input), version)).collect()
 }

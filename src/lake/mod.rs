@@ -6,6 +6,7 @@ mod data_file;
 mod derived;
 mod durable_local;
 mod encode;
+mod erase;
 mod key_versions;
 mod landing;
 mod log_upkeep;
@@ -29,6 +30,7 @@ mod added_columns_tests;
 mod version_tests;
 
 pub use derived::Seen;
+pub use erase::{Erased, Named, Purged};
 pub use landing::{Batch, BatchName, Committed, Landing};
 pub use provider::StoreTable;
 pub use replace::{is_computed_from, replace_store};

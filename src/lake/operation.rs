@@ -15,6 +15,8 @@ pub enum Operation {
     Replace,
     /// Adds the newest rows of a derived table's keys.
     Refresh,
+    /// Takes rows out.
+    Erase,
 }
 
 impl Operation {
@@ -23,7 +25,7 @@ impl Operation {
     pub fn number(self, version: u64, number: u64) -> u64 {
         match self {
             Operation::Land => pack_receipt(version, number),
-            Operation::Compact | Operation::Replace | Operation::Refresh => number,
+            Operation::Compact | Operation::Replace | Operation::Refresh | Operation::Erase => number,
         }
     }
 
@@ -39,6 +41,7 @@ impl Operation {
                 partition_by: Some(spec.partition_columns()),
                 predicate: None,
             },
+            Operation::Erase => DeltaOperation::Delete { predicate: None },
             Operation::Compact => DeltaOperation::Optimize { predicate: None, target_size: 0 },
         }
     }

@@ -35,7 +35,7 @@ impl RowFilter {
     pub fn of_reader(&self, schema: &SchemaDescriptor) -> arrow_reader::RowFilter {
         let predicate = |(name, values): &(String, Arc<HashSet<String>>)| -> Box<dyn ArrowPredicate> {
             let mask = ProjectionMask::columns(schema, [name.as_str()]);
-            let mut membership = Membership { values: values.clone(), dictionary: None };
+            let mut membership = Membership::new(values.clone());
             Box::new(ArrowPredicateFn::new(mask, move |batch| membership.of(batch.column(0))))
         };
         arrow_reader::RowFilter::new(self.columns.iter().map(predicate).collect())
@@ -43,14 +43,18 @@ impl RowFilter {
 }
 
 /// Tells which texts are among some values.
-struct Membership {
+pub struct Membership {
     values: Arc<HashSet<String>>,
     /// The dictionary that was looked at last, and which of its texts are: batches of a row group share one.
     dictionary: Option<(ArrayData, BooleanArray)>,
 }
 
 impl Membership {
-    fn of(&mut self, texts: &ArrayRef) -> Result<BooleanArray, ArrowError> {
+    pub fn new(values: Arc<HashSet<String>>) -> Self {
+        Self { values, dictionary: None }
+    }
+
+    pub fn of(&mut self, texts: &ArrayRef) -> Result<BooleanArray, ArrowError> {
         let Some(dictionary) = texts.as_any_dictionary_opt() else { return self.of_texts(texts) };
         let values = dictionary.values().to_data();
         let of_values = match &self.dictionary {

@@ -68,7 +68,7 @@ pub struct LakeTable {
     pub storage: Storage,
     pub(super) log: LogStoreRef,
     /// The library's own handle; whoever holds it may refresh or commit.
-    delta: tokio::sync::Mutex<DeltaTable>,
+    pub(super) delta: tokio::sync::Mutex<DeltaTable>,
     current: RwLock<Arc<Snapshot>>,
     /// The newest landed versions of each store's keys, kept from scan to scan.
     newest: tokio::sync::Mutex<HashMap<String, Arc<NewestVersions>>>,

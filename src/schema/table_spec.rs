@@ -70,6 +70,9 @@ pub struct ColumnSpec {
     /// The only values allowed, where a column is an enumeration.
     #[serde(default)]
     pub values: Vec<String>,
+    /// Whether it names a person, by an id that `identities` may link to others: erasure looks for them here.
+    #[serde(default)]
+    pub person: bool,
     /// Taken where a row has no value.
     pub default: Option<String>,
     pub doc: String,

@@ -190,3 +190,17 @@ fn a_small_demo_lands_and_a_second_run_finds_it() {
     let rows: i64 = first.lines().nth(1).unwrap().parse().unwrap();
     assert!((2_000..3_000).contains(&rows), "{rows} touches of about 2,400");
 }
+
+#[test]
+fn erasing_asks_for_a_yes_and_then_leaves_nothing() {
+    let lake = Lake::with_orders();
+    let refused = lake.run(&["erase", "--customer", "ada"]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(stderr(&refused).contains("add --yes"), "{}", stderr(&refused));
+    let left = || lake.stdout(&["sql", "-c", "select count(*) as n from orders", "--format", "csv"]);
+    assert_eq!(left(), "n\n2\n");
+    let report = lake.stdout(&["erase", "--customer", "ada", "--yes", "--grace", "0"]);
+    let report: serde_json::Value = serde_json::from_str(&report).unwrap();
+    assert_eq!((&report["rows"]["orders"], &report["rows_left"]), (&1.into(), &0.into()));
+    assert_eq!(left(), "n\n1\n");
+}

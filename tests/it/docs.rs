@@ -1,9 +1,13 @@
-//! The commands of a guide, run as a reader would run them: `sh` blocks set up, `console` blocks show output.
+//! The commands of the guides, run as a reader would run them: `sh` blocks set up, `console` blocks show output.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-const ATTRIBUTION: &str = include_str!("../../docs/attribution.md");
+/// Guides whose every command is run, by file.
+const GUIDES: [(&str, &str); 2] = [
+    ("docs/attribution.md", include_str!("../../docs/attribution.md")),
+    ("docs/erasure.md", include_str!("../../docs/erasure.md")),
+];
 
 /// A fenced block: what stands after the fence, the lines in it, and the number of the first of them.
 struct Block<'a> {
@@ -65,11 +69,11 @@ fn run(folder: &Path, command: &str) -> String {
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-#[test]
-fn every_command_of_the_attribution_guide_prints_what_the_guide_shows() {
+/// What the commands of a guide print that the guide does not show.
+fn differences(file: &str, guide: &str) -> String {
     let folder = tempfile::tempdir().unwrap();
     let mut differences = String::new();
-    for block in blocks(ATTRIBUTION) {
+    for block in blocks(guide) {
         match block.language {
             "sh" => {
                 run(folder.path(), &block.lines.join("\n"));
@@ -78,17 +82,20 @@ fn every_command_of_the_attribution_guide_prints_what_the_guide_shows() {
                 for shown in commands(&block.lines) {
                     let printed = run(folder.path(), &shown.command);
                     if printed != shown.output {
-                        differences.extend(["$ ", &shown.command, &printed]);
+                        differences.extend([file, ": $ ", &shown.command, &printed]);
                     }
                 }
             }
-            language => panic!("line {}: no test runs a block of {language:?}", block.line_number),
+            language => panic!("{file}:{}: no test runs a block of {language:?}", block.line_number),
         }
     }
-    assert!(
-        differences.is_empty(),
-        "these print something else than docs/attribution.md shows:\n{differences}"
-    );
+    differences
+}
+
+#[test]
+fn every_command_of_a_guide_prints_what_the_guide_shows() {
+    let differences: String = GUIDES.iter().map(|(file, guide)| differences(file, guide)).collect();
+    assert!(differences.is_empty(), "these print something else than is shown:\n{differences}");
 }
 
 #[test]

@@ -43,6 +43,7 @@ enum Event {
     Land(&'static str, Vec<Value>),
     Refresh,
     Nightly,
+    Erase(String),
 }
 
 prop_compose! {
@@ -86,6 +87,7 @@ fn event() -> impl Strategy<Value = Event> {
         2 => land("identities", identity().boxed()),
         4 => Just(Event::Refresh),
         1 => Just(Event::Nightly),
+        1 => (0..6_u8).prop_map(|customer| Event::Erase(id("c", customer))),
     ]
 }
 
@@ -118,6 +120,13 @@ proptest! {
             for event in events.iter().chain([&Event::Refresh]) {
                 match event {
                     Event::Land(table, landed) => drop(land_rows(&engine, "s", table, landed).await),
+                    Event::Erase(customer) => {
+                        let person = engine.person("s", customer).await.unwrap();
+                        engine.erase(&person).await.unwrap();
+                        engine.purge_erased("s").await.unwrap();
+                        assert!(engine.rows_of(&person).await.unwrap().values().all(|rows| *rows == 0));
+                        assert_eq!(engine.refresh_journeys("s").await.unwrap(), Refreshed::Unchanged);
+                    }
                     Event::Nightly => drop(engine.nightly(Some("s")).await.unwrap()),
                     Event::Refresh => {
                         let refreshed = engine.refresh_journeys("s").await.unwrap();

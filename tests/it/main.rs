@@ -7,6 +7,7 @@ mod cli;
 mod docs;
 mod durability;
 mod embed;
+mod erasure;
 mod flight;
 mod goldens;
 mod http;

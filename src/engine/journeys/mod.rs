@@ -10,19 +10,22 @@ mod affected;
 mod changes;
 mod spec;
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::FieldRef;
 use chrono_tz::Tz;
+use datafusion::execution::TaskContext;
 use datafusion::physical_plan::execute_stream_partitioned;
+use tokio::sync::OwnedMutexGuard;
 
 use self::affected::Affected;
 use self::changes::Changes;
+pub(super) use self::changes::texts;
 pub(super) use self::spec::journeys_table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Fence, Lake, LakeTable, Seen};
+use crate::lake::{Erased, Fence, Lake, LakeTable, Named, Seen};
 use crate::session::{Pins, Sessions};
 
 /// The table's name, and that of the function.
@@ -73,11 +76,21 @@ impl Journeys {
 
     /// Brings the store's table up to date, from scratch where it is not kept yet.
     pub async fn refresh(&self, store: &str) -> Result<Refreshed> {
+        let _only = self.hold(store).await;
+        self.refresh_held(store).await
+    }
+
+    /// Keeps others in this process from refreshing a store's table.
+    pub async fn hold(&self, store: &str) -> OwnedMutexGuard<()> {
         let only = {
             let mut refreshing = self.refreshing.lock().unwrap_or_else(PoisonError::into_inner);
             refreshing.entry(store.to_owned()).or_default().clone()
         };
-        let _only = only.lock().await;
+        only.lock_owned().await
+    }
+
+    /// The same as [`Journeys::refresh`], for whoever holds the store's table.
+    pub async fn refresh_held(&self, store: &str) -> Result<Refreshed> {
         let mut attempts = 1;
         loop {
             match self.try_refresh(store).await {
@@ -86,6 +99,25 @@ impl Journeys {
                 refreshed => return refreshed,
             }
         }
+    }
+
+    /// Takes a person's rows out. Nobody else's depend on them: where the table had seen the inputs as they were right
+    /// before they forgot the person, it has seen them as they are now.
+    pub async fn erase(
+        &self,
+        store: &str,
+        named: &Named,
+        erasure: &BTreeMap<String, Erased>,
+        context: &Arc<TaskContext>,
+    ) -> Result<Erased> {
+        let Some(mut seen) = self.known(store).await? else { return Ok(Erased::default()) };
+        for (name, version) in &mut seen {
+            let versions = erasure.get(name).and_then(|erased| erased.versions);
+            if let Some((_, after)) = versions.filter(|(before, _)| before == version) {
+                *version = after;
+            }
+        }
+        self.table()?.erase(store, named, Some(seen), context).await
     }
 
     async fn try_refresh(&self, store: &str) -> Result<Refreshed> {

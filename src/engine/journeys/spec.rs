@@ -16,7 +16,9 @@ pub fn journeys_table() -> Result<TableSpec> {
             let kind = column_kind(field.data_type())
                 .ok_or_else(|| Error::internal(format!("column {} cannot be kept", field.name())))?;
             let name = field.name().clone();
-            Ok(ColumnSpec { name, kind, required: false, values: vec![], default: None, doc: String::new() })
+            let person = name == "customer_id";
+            let (required, values, default, doc) = (false, vec![], None, String::new());
+            Ok(ColumnSpec { name, kind, required, values, person, default, doc })
         })
         .collect::<Result<_>>()?;
     let text = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();

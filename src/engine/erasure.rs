@@ -1,0 +1,198 @@
+//! Erasure: everything that names a person leaves the lake, and a search of every file shows that it has.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use chrono_tz::Tz;
+use datafusion::common::HashSet;
+use futures::TryStreamExt;
+use tributary_udfs::Identities;
+
+use super::journeys::{JOURNEYS, texts};
+use super::open::{Engine, check_store};
+use crate::error::{ErrorKind, Result};
+use crate::lake::{Erased, Named, Purged};
+use crate::schema::TableSpec;
+use crate::session::Pins;
+
+/// How often an erasure is tried that another writer was faster than.
+const ATTEMPTS: usize = 5;
+/// The table that links a person's ids is the last to forget them: an erasure that was cut short finds them again.
+const LAST: &str = "identities";
+
+/// One customer of a store, under every id that `identities` links to them.
+#[derive(Debug, Clone)]
+pub struct Person {
+    store: String,
+    ids: Arc<HashSet<String>>,
+    orders: Arc<HashSet<String>>,
+    /// Refused rows that name them.
+    refused: Arc<HashSet<String>>,
+}
+
+/// What was taken out, by table.
+pub type Erasure = BTreeMap<String, Erased>;
+
+impl Person {
+    pub fn id_count(&self) -> usize {
+        self.ids.len()
+    }
+
+    /// What makes a row of a table one of theirs; nothing where the table knows no person.
+    fn named(&self, spec: &TableSpec) -> Named {
+        let columns = spec.columns.iter().filter(|column| column.person);
+        let mut named: Named = columns.map(|column| (column.name.clone(), self.ids.clone())).collect();
+        match spec.name.as_str() {
+            "refunds" | JOURNEYS => named.push(("order_id".to_owned(), self.orders.clone())),
+            "quarantine" => named.push(("quarantine_id".to_owned(), self.refused.clone())),
+            _ => {}
+        }
+        named.retain(|(_, values)| !values.is_empty());
+        named
+    }
+
+    fn join(&mut self, other: &Self) {
+        for (known, more) in [
+            (&mut self.ids, &other.ids),
+            (&mut self.orders, &other.orders),
+            (&mut self.refused, &other.refused),
+        ] {
+            Arc::make_mut(known).extend(more.iter().cloned());
+        }
+    }
+}
+
+impl Engine {
+    /// Finds a customer's ids, orders and refused rows.
+    pub async fn person(&self, store: &str, customer: &str) -> Result<Person> {
+        check_store(store)?;
+        let lake = &self.inner.lake;
+        let pins = Pins::newest(lake, [LAST, "orders", "quarantine"]).await?;
+        let session = self.inner.sessions.session(store, Tz::UTC, &pins)?;
+        let links = session.sql("select anonymous_id, customer_id from identities").await?.collect().await?;
+        let identities = Identities::try_new(&links)?;
+        let resolved = identities.customer(customer).unwrap_or(customer).to_owned();
+        let mut ids = HashSet::from([resolved, customer.to_owned()]);
+        ids.extend(identities.linked_to(&ids));
+        let mut orders = HashSet::new();
+        if let Some(snapshot) = pins.snapshot("orders") {
+            let table = lake.table("orders")?;
+            for batch in table.lookup(store, snapshot, "customer_id", ids.clone(), &["order_id"]).await? {
+                orders.extend(texts(&batch, "order_id")?);
+            }
+        }
+        let mut refused = HashSet::new();
+        let mut rows =
+            session.sql("select quarantine_id, raw from quarantine").await?.execute_stream().await?;
+        while let Some(batch) = rows.try_next().await? {
+            let as_landed = texts(&batch, "raw")?;
+            let naming = texts(&batch, "quarantine_id")?.into_iter().zip(as_landed);
+            refused.extend(naming.filter(|(_, raw)| ids.iter().any(|id| names(raw, id))).map(|(id, _)| id));
+        }
+        let (ids, orders, refused) = (Arc::new(ids), Arc::new(orders), Arc::new(refused));
+        Ok(Person { store: store.to_owned(), ids, orders, refused })
+    }
+
+    /// How many rows of each table are theirs, in every file that the newest version has.
+    pub async fn rows_of(&self, person: &Person) -> Result<BTreeMap<String, u64>> {
+        let mut rows = BTreeMap::new();
+        for table in self.inner.lake.tables() {
+            let named = person.named(&table.spec);
+            if !named.is_empty() {
+                rows.insert(table.spec.name.clone(), table.count_named(&person.store, &named).await?);
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Takes a person's rows out of every table. Their files are still there until [`Engine::purge_erased`].
+    pub async fn erase(&self, person: &Person) -> Result<Erasure> {
+        let mut person = person.clone();
+        let mut erasure = Erasure::new();
+        let mut attempts = 1;
+        loop {
+            match self.try_erase(&person, &mut erasure).await {
+                Err(error) if error.kind() == ErrorKind::Conflict && attempts < ATTEMPTS => attempts += 1,
+                Err(error) => return Err(error),
+                Ok(()) => return Ok(erasure),
+            }
+            // What was landed meanwhile may have brought further ids and orders.
+            let ids: Vec<String> = person.ids.iter().cloned().collect();
+            for id in ids {
+                person.join(&self.person(&person.store, &id).await?);
+            }
+        }
+    }
+
+    /// Deletes the files that held erased rows, or any others that no version of a store's tables has any more.
+    pub async fn purge_erased(&self, store: &str) -> Result<Purged> {
+        check_store(store)?;
+        let mut purged = Purged::default();
+        for table in self.inner.lake.tables().filter(|table| knows_people(&table.spec)) {
+            let of_table = table.purge(store).await?;
+            purged.files += of_table.files;
+            purged.undecided += of_table.undecided;
+        }
+        Ok(purged)
+    }
+
+    async fn try_erase(&self, person: &Person, erasure: &mut Erasure) -> Result<()> {
+        let inner = &self.inner;
+        let context = inner.sessions.task_context();
+        let store = &person.store;
+        let _only = inner.journeys.hold(store).await;
+        if inner.journeys.is_kept(store).await? {
+            // What they have not seen cannot be compacted.
+            inner.journeys.refresh_held(store).await?;
+        }
+        let mut tables: Vec<_> = inner.lake.tables().filter(|table| knows_people(&table.spec)).collect();
+        tables.retain(|table| table.spec.name != JOURNEYS);
+        tables.sort_by_key(|table| table.spec.name == LAST);
+        for table in tables {
+            let (name, named) = (&table.spec.name, person.named(&table.spec));
+            if named.is_empty() || table.count_named(store, &named).await? == 0 {
+                continue;
+            }
+            // Only in compacted files does no older version of a row wait to come back.
+            inner.lake.compact_table(store, name, &context).await?;
+            let erased = table.erase(store, &named, None, &context).await?;
+            erasure.entry(name.clone()).or_default().add(erased);
+        }
+        let named = person.named(&inner.lake.table(JOURNEYS)?.spec);
+        inner.lake.compact_table(store, JOURNEYS, &context).await?;
+        let erased = inner.journeys.erase(store, &named, erasure, &context).await?;
+        erasure.entry(JOURNEYS.to_owned()).or_default().add(erased);
+        Ok(())
+    }
+}
+
+fn knows_people(spec: &TableSpec) -> bool {
+    spec.name == "quarantine" || spec.name == "refunds" || spec.columns.iter().any(|column| column.person)
+}
+
+/// Whether a refused row, in whatever form it came, has an id as one of its values.
+fn names(raw: &str, id: &str) -> bool {
+    let is_inside = |character: char| character.is_alphanumeric() || "_-.@".contains(character);
+    raw.match_indices(id).any(|(at, _)| {
+        let before = raw[..at].chars().next_back();
+        let behind = raw[at + id.len()..].chars().next();
+        !before.is_some_and(is_inside) && !behind.is_some_and(is_inside)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_refused_row_names_who_is_a_whole_value_of_it() {
+        for raw in [r#"{"customer_id":"ada","at":"never"}"#, "o1,ada,never", "ada", "o1\tada\n", "o1;'ada';x"]
+        {
+            assert!(names(raw, "ada"), "{raw}");
+        }
+        for raw in [r#"{"customer_id":"adam"}"#, "o1,ada-2,never", "o1,ada@example.org", "canada", ""] {
+            assert!(!names(raw, "ada"), "{raw}");
+        }
+        assert!(names("adam,ada", "ada"), "the first place where it stands is not the only one");
+    }
+}
