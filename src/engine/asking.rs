@@ -14,8 +14,8 @@ use super::journeys::{JOURNEYS, JOURNEYS_FUNCTION};
 use super::open::{Engine, check_store};
 use crate::cache::AnswerKey;
 use crate::error::{Error, Result};
-use crate::query::{self, Answer, BoundQuery, Described, NamedQuery, Params, ResultStream, Values};
-use crate::session::Pins;
+use crate::query::{self, Answer, BoundQuery, Described, NamedQuery, Params, QUERIES, ResultStream, Values};
+use crate::session::{CATALOG, Pins, listed_views};
 
 /// How an answer came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -41,7 +41,7 @@ impl Engine {
     /// The same with values of known types, by the parameters' names; those written `?` are 1, 2 and so on.
     pub async fn sql_with(&self, store: &str, text: &str, values: &Values) -> Result<ResultStream> {
         check_store(store)?;
-        let bound = query::bind_typed(text, values)?;
+        let bound = self.expand(store, query::bind_typed(text, values)?).await?;
         let pins = self.pins(store, &bound).await?;
         self.run(store, bound, &pins).await
     }
@@ -60,6 +60,7 @@ impl Engine {
         check_store(store)?;
         let limit = Duration::from_millis(self.inner.options.query_timeout_ms);
         let described = async {
+            let bound = self.expand(store, bound).await?;
             let pins = self.pins(store, &bound).await?;
             let session = self.session(store, Tz::UTC, &bound, &pins).await?;
             query::describe(&session, bound).await
@@ -121,6 +122,15 @@ impl Engine {
         let fingerprint = pins.fingerprint(store);
         let key = AnswerKey { store, text: &bound.text, fingerprint: &fingerprint }.digest();
         Ok(Asked { bound, pins, fingerprint, key })
+    }
+
+    /// Writes named queries out that SQL reads as relations.
+    async fn expand(&self, store: &str, bound: BoundQuery) -> Result<BoundQuery> {
+        if !query::reads_named(&bound.tables) {
+            return Ok(bound);
+        }
+        let today = query::today(Utc::now(), self.time_zone(store).await?);
+        query::expand(bound, &self.inner.registry, today)
     }
 
     /// The versions that a query is to read: the newest, with journeys that have seen them.
@@ -213,6 +223,13 @@ impl Engine {
         pins: &Pins,
     ) -> Result<SessionContext> {
         let session = self.inner.sessions.session(store, zone, pins)?;
+        if bound.is_listing() {
+            let views = self.view_schemas().await?;
+            let views = views.iter().map(|view| (view.name.clone(), view.schema.clone()));
+            if let Some(catalog) = session.catalog(CATALOG) {
+                catalog.register_schema(QUERIES, listed_views(views)?)?;
+            }
+        }
         if bound.tables.contains(JOURNEYS) && !self.inner.journeys.is_kept(store).await? {
             let rows = session.sql(&self.inner.journeys.view()).await?;
             session.deregister_table(JOURNEYS)?;

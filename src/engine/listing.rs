@@ -4,12 +4,15 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
+use chrono::Utc;
+use chrono_tz::Tz;
 use futures::TryStreamExt;
 
 use super::open::{Engine, check_store};
 use crate::error::Result;
 use crate::lake::LakeTable;
-use crate::query::{ParamSpec, Params};
+use crate::query::{self, ParamSpec, Params, QUERIES};
+use crate::session::{Pins, SCHEMA};
 
 /// One table as a store sees it.
 #[derive(Debug, Clone, serde::Serialize)]
@@ -25,9 +28,11 @@ pub struct TableInfo {
     pub version: Option<u64>,
 }
 
-/// A table's columns.
+/// The columns of a table, or of a named query as a view.
 #[derive(Debug, Clone)]
 pub struct TableSchema {
+    /// The schema of SQL that it is in: `store` or `queries`.
+    pub namespace: &'static str,
     pub name: String,
     /// The columns that name a row.
     pub key: Vec<String>,
@@ -91,9 +96,28 @@ impl Engine {
             };
             let fields: Vec<_> = spec.table_schema().fields().iter().map(remark).collect();
             let schema = Arc::new(Schema::new(fields));
-            TableSchema { name: spec.name.clone(), key: spec.key.clone(), schema }
+            TableSchema { namespace: SCHEMA, name: spec.name.clone(), key: spec.key.clone(), schema }
         };
         self.inner.lake.tables().map(of_table).collect()
+    }
+
+    /// Every named query that SQL can read as a view: those without a required parameter.
+    pub async fn view_schemas(&self) -> Result<Arc<[TableSchema]>> {
+        self.inner.views.get_or_try_init(|| self.describe_views()).await.cloned()
+    }
+
+    async fn describe_views(&self) -> Result<Arc<[TableSchema]>> {
+        let session = self.inner.sessions.session("views", Tz::UTC, &Pins::default())?;
+        let mut views = Vec::new();
+        for named in self.inner.registry.iter() {
+            if named.header.params.iter().any(|param| param.required) {
+                continue;
+            }
+            let bound = named.bind(&Params::new(), Utc::now().date_naive())?;
+            let schema = query::describe(&session, bound).await?.columns;
+            views.push(TableSchema { namespace: QUERIES, name: named.relation(), key: Vec::new(), schema });
+        }
+        Ok(views.into())
     }
 
     /// Every named query, by name.

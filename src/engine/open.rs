@@ -6,6 +6,7 @@ use std::sync::Arc;
 use chrono::NaiveDate;
 
 use super::journeys::{Journeys, journeys_table};
+use super::listing::TableSchema;
 use super::upkeep::Upkeep;
 use crate::cache::AnswerCache;
 use crate::error::{Error, Result};
@@ -81,6 +82,8 @@ pub(super) struct Inner {
     pub cache: AnswerCache,
     /// Named queries with their parameters bound, by name, parameters and day.
     pub bound: moka::sync::Cache<(String, Params, NaiveDate), Arc<BoundQuery>>,
+    /// The named queries that SQL can read without parameters, once they were asked for.
+    pub views: tokio::sync::OnceCell<Arc<[TableSchema]>>,
     /// Each store's time zone, and the version of `stores` that it was read from.
     pub zones: moka::future::Cache<String, (u64, chrono_tz::Tz)>,
     pub options: EngineOptions,
@@ -116,6 +119,7 @@ impl Engine {
                 registry,
                 cache,
                 bound,
+                views: tokio::sync::OnceCell::new(),
                 zones,
                 options,
             }),

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
+use arrow::datatypes::DataType;
 use datafusion::common::TableReference;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::resolve::resolve_table_references;
@@ -29,6 +30,18 @@ pub struct BoundQuery {
     pub text: String,
     /// Tables and table functions that the text reads, by lowercase name, a function's with `()`; CTEs are not among them.
     pub tables: BTreeSet<String>,
+    /// Placeholders without value whose types are known from where they stand.
+    pub(super) typed: Vec<(String, DataType)>,
+}
+
+impl BoundQuery {
+    /// Whether the text asks what there is, instead of for rows of it.
+    pub fn is_listing(&self) -> bool {
+        let is_shown = matches!(&self.statement, Statement::Statement(inner) if is_listing(inner));
+        let is_catalog =
+            |table: &String| table.contains("information_schema.") || table.contains("pg_catalog.");
+        is_shown || self.tables.iter().any(is_catalog)
+    }
 }
 
 /// Binds a named query: one `select`, whose placeholders must all have a value; the rules of attribution are among them
@@ -69,9 +82,8 @@ pub fn without_values(text: &str) -> Result<BoundQuery> {
     on_deep_stack(|| {
         let statement = read_ad_hoc(text)?;
         let is_listing = matches!(&statement, Statement::Statement(inner) if is_listing(inner));
-        let bound =
-            BoundQuery { tables: tables(&statement)?, text: key_text(text, &Values::new())?, statement };
-        refuse_settings(bound, is_listing)
+        let (tables, text) = (tables(&statement)?, key_text(text, &Values::new())?);
+        refuse_settings(BoundQuery { statement, text, tables, typed: Vec::new() }, is_listing)
     })
 }
 
@@ -182,10 +194,10 @@ fn finish(text: &str, mut statement: Statement, values: &Values) -> Result<Bound
     }
     let tables = tables(&statement)?;
     let text = key_text(text, values)?;
-    Ok(BoundQuery { statement, text, tables })
+    Ok(BoundQuery { statement, text, tables, typed: Vec::new() })
 }
 
-fn tree(statement: &Statement) -> Option<&ast::Statement> {
+pub(super) fn tree(statement: &Statement) -> Option<&ast::Statement> {
     match statement {
         Statement::Statement(inner) => Some(inner),
         Statement::Explain(explain) => tree(&explain.statement),
@@ -193,7 +205,7 @@ fn tree(statement: &Statement) -> Option<&ast::Statement> {
     }
 }
 
-fn tree_mut(statement: &mut Statement) -> Option<&mut ast::Statement> {
+pub(super) fn tree_mut(statement: &mut Statement) -> Option<&mut ast::Statement> {
     match statement {
         Statement::Statement(inner) => Some(inner),
         Statement::Explain(explain) => tree_mut(&mut explain.statement),
@@ -257,7 +269,7 @@ fn placeholders_of(statement: &Statement) -> Result<BTreeSet<String>> {
     }
 }
 
-fn tables(statement: &Statement) -> Result<BTreeSet<String>> {
+pub(super) fn tables(statement: &Statement) -> Result<BTreeSet<String>> {
     #[derive(Default)]
     struct Named {
         tables: BTreeSet<String>,

@@ -52,6 +52,11 @@ impl NamedQuery {
             .collect()
     }
 
+    /// Its name in the schema `queries` of SQL.
+    pub fn relation(&self) -> String {
+        self.name.replace('/', "_")
+    }
+
     /// Parameters to plan with: an example or the first allowed value where there is no default.
     pub fn sample_params(&self) -> Params {
         let sample = |spec: &super::header::ParamSpec| {
@@ -130,6 +135,14 @@ impl Registry {
             .ok_or_else(|| Error::unknown("query", name, self.queries.keys().map(String::as_str)))
     }
 
+    /// The query that SQL knows by a name: its topic and its own name with `_` between.
+    pub fn relation(&self, relation: &str) -> Result<&Arc<NamedQuery>> {
+        self.iter().find(|query| query.relation() == relation).ok_or_else(|| {
+            let relations: Vec<String> = self.iter().map(|query| query.relation()).collect();
+            Error::unknown("query", relation, relations.iter().map(String::as_str))
+        })
+    }
+
     /// The queries, by name.
     pub fn iter(&self) -> impl Iterator<Item = &Arc<NamedQuery>> {
         self.queries.values()
@@ -157,6 +170,14 @@ impl Registry {
         });
         if let Some((table, other)) = taken {
             return Err(Error::invalid(format!("{path}: {other} already materialises {table}")));
+        }
+        if let Some(other) =
+            self.iter().find(|other| other.relation() == query.relation() && other.name != name)
+        {
+            return Err(Error::invalid(format!(
+                "{path}: {} is called the same in SQL; rename the file",
+                other.name
+            )));
         }
         if self.queries.insert(name.to_owned(), Arc::clone(&query)).is_some() {
             return Err(Error::invalid(format!("{path}: there is already a query {name}; rename the file")));

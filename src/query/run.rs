@@ -70,8 +70,10 @@ pub async fn describe(ctx: &SessionContext, query: BoundQuery) -> Result<Describ
             .into_iter()
             .map(|(name, kind)| (name.trim_start_matches('$').to_owned(), kind))
             .collect();
+        parameters.extend(query.typed.into_iter().map(|(name, kind)| (name, Some(kind))));
         // Numbered ones by their numbers, $10 after $9.
         parameters.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
+        parameters.dedup_by(|(a, _), (b, _)| a == b);
         Ok(Described { columns: Arc::clone(logical.schema().inner()), parameters })
     })
     .await

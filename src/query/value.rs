@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use datafusion::sql::parser::DFParser;
 use datafusion::sql::sqlparser::ast;
@@ -67,6 +68,19 @@ impl ParamType {
             ParamType::Float => "a finite number such as 7.5",
             ParamType::Decimal => "an exact decimal of at most 38 digits such as 1234.56",
             ParamType::Bool => "true or false",
+        }
+    }
+
+    /// The type that a placeholder for it has.
+    pub fn data_type(self) -> DataType {
+        match self {
+            ParamType::Text => DataType::Utf8,
+            ParamType::Date => DataType::Date32,
+            ParamType::Instant => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            ParamType::Int => DataType::Int64,
+            ParamType::Float => DataType::Float64,
+            ParamType::Decimal => DataType::Decimal128(38, 10),
+            ParamType::Bool => DataType::Boolean,
         }
     }
 

@@ -152,12 +152,21 @@ def catalogs(connection) -> None:
     info = connection.adbc_get_info()
     check("the server's name", info["vendor_name"] == "Tributary", info)
     check("the server's version", bool(info["vendor_version"]))
-    check("types of tables", connection.adbc_get_table_types() == ["TABLE"])
+    check("types of tables", connection.adbc_get_table_types() == ["TABLE", "VIEW"])
     objects = connection.adbc_get_objects(depth="all").read_all().to_pylist()
     check("one catalog", [catalog["catalog_name"] for catalog in objects] == ["tributary"], objects)
     schemas = objects[0]["catalog_db_schemas"]
-    check("one schema", [schema["db_schema_name"] for schema in schemas] == ["store"])
-    tables = {table["table_name"]: table for table in schemas[0]["db_schema_tables"]}
+    by_name = {schema["db_schema_name"]: schema["db_schema_tables"] for schema in schemas}
+    check("two schemas", sorted(by_name) == ["queries", "store"])
+    views = {table["table_name"]: table for table in by_name["queries"]}
+    check("named queries are views", views["attribution_by_channel"]["table_type"] == "VIEW")
+    check("a query that needs a parameter is no view", "attribution_explain_order" not in views)
+    with connection.cursor() as cursor:
+        cursor.execute("select count(*) from queries.attribution_by_channel")
+        everything = cursor.fetchone()[0]
+        cursor.execute("select count(*) from queries.attribution_by_channel(model => ?)", ("linear",))
+        check("a named query takes parameters", 0 < cursor.fetchone()[0] <= everything)
+    tables = {table["table_name"]: table for table in by_name["store"]}
     check("tables", {"orders", "touchpoints", "metrics", "journeys"} <= set(tables), sorted(tables))
     columns = [column["column_name"] for column in tables["orders"]["table_columns"]]
     check("columns", {"order_id", "revenue", "ordered_at"} <= set(columns), columns)

@@ -173,9 +173,9 @@ async fn what_there_is_can_be_listed_in_every_shape() {
     let info = client.get_catalogs().await.unwrap();
     assert_eq!(cells(&rows(&mut client, info).await, "catalog_name"), ["tributary"]);
     let info = client.get_db_schemas(CommandGetDbSchemas::default()).await.unwrap();
-    assert_eq!(cells(&rows(&mut client, info).await, "db_schema_name"), ["store"]);
+    assert_eq!(cells(&rows(&mut client, info).await, "db_schema_name"), ["queries", "store"]);
     let info = client.get_table_types().await.unwrap();
-    assert_eq!(cells(&rows(&mut client, info).await, "table_type"), ["TABLE"]);
+    assert_eq!(cells(&rows(&mut client, info).await, "table_type"), ["TABLE", "VIEW"]);
     for include_schema in [false, true] {
         let asked = CommandGetTables {
             table_name_filter_pattern: Some("order%".into()),

@@ -14,3 +14,4 @@ mod http;
 mod invariants;
 mod journeys;
 mod lake;
+mod named_relations;

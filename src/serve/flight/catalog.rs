@@ -8,12 +8,15 @@ use arrow_flight::sql::metadata::GetCatalogsBuilder;
 use arrow_flight::sql::{CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetTableTypes, CommandGetTables};
 use tonic::Status;
 
+use super::access::status;
 use super::wire::wire_schema;
-use crate::engine::TableSchema;
+use crate::engine::{Engine, TableSchema};
+use crate::query::QUERIES;
 use crate::session::{CATALOG, SCHEMA};
 
-/// What every table is called that has rows.
+/// What is called what has rows of its own, and what is computed from others'.
 const TABLE: &str = "TABLE";
+const VIEW: &str = "VIEW";
 
 pub fn catalogs() -> Result<RecordBatch, Status> {
     let mut builder = GetCatalogsBuilder::new();
@@ -24,22 +27,26 @@ pub fn catalogs() -> Result<RecordBatch, Status> {
 pub fn table_types() -> Result<RecordBatch, Status> {
     let mut builder = CommandGetTableTypes {}.into_builder();
     builder.append(TABLE);
+    builder.append(VIEW);
     built(builder.build())
 }
 
 /// An absent catalog means all of them; patterns are those of `like`.
 pub fn schemas(command: CommandGetDbSchemas) -> Result<RecordBatch, Status> {
     let mut builder = command.into_builder();
+    builder.append(CATALOG, QUERIES);
     builder.append(CATALOG, SCHEMA);
     built(builder.build())
 }
 
 /// The same, with the columns of each table where they are asked for.
-pub fn tables(command: CommandGetTables, tables: &[TableSchema]) -> Result<RecordBatch, Status> {
+pub async fn tables(command: CommandGetTables, engine: &Engine) -> Result<RecordBatch, Status> {
     let mut builder = command.into_builder();
-    for table in tables {
+    let views = engine.view_schemas().await.map_err(|error| status(&error))?;
+    for table in engine.table_schemas().iter().chain(views.iter()) {
+        let kind = if table.namespace == SCHEMA { TABLE } else { VIEW };
         builder
-            .append(CATALOG, SCHEMA, &table.name, TABLE, &wire_schema(&table.schema))
+            .append(CATALOG, table.namespace, &table.name, kind, &wire_schema(&table.schema))
             .map_err(|_| Status::internal("a table's schema cannot be written"))?;
     }
     built(builder.build())

@@ -205,7 +205,7 @@ impl FlightSqlService for SqlService {
         _: CommandGetCatalogs,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        self.catalog_rows(&request, catalog::catalogs).await
+        self.catalog_rows(&request, async { catalog::catalogs() }).await
     }
 
     async fn do_get_schemas(
@@ -213,7 +213,7 @@ impl FlightSqlService for SqlService {
         query: CommandGetDbSchemas,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        self.catalog_rows(&request, || catalog::schemas(query)).await
+        self.catalog_rows(&request, async { catalog::schemas(query) }).await
     }
 
     async fn do_get_tables(
@@ -221,7 +221,7 @@ impl FlightSqlService for SqlService {
         query: CommandGetTables,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        self.catalog_rows(&request, || catalog::tables(query, &self.engine.table_schemas())).await
+        self.catalog_rows(&request, async { catalog::tables(query, &self.engine).await }).await
     }
 
     async fn do_get_table_types(
@@ -229,7 +229,7 @@ impl FlightSqlService for SqlService {
         _: CommandGetTableTypes,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        self.catalog_rows(&request, catalog::table_types).await
+        self.catalog_rows(&request, async { catalog::table_types() }).await
     }
 
     async fn do_get_sql_info(
@@ -238,7 +238,7 @@ impl FlightSqlService for SqlService {
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
         let damaged = |_| Status::internal("the server's figures are damaged");
-        let rows = || query.into_builder(figures()?).build().map_err(damaged);
+        let rows = async { query.into_builder(figures()?).build().map_err(damaged) };
         self.catalog_rows(&request, rows).await
     }
 
@@ -247,7 +247,8 @@ impl FlightSqlService for SqlService {
         query: CommandGetPrimaryKeys,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        self.catalog_rows(&request, || catalog::primary_keys(&query, &self.engine.table_schemas())).await
+        self.catalog_rows(&request, async { catalog::primary_keys(&query, &self.engine.table_schemas()) })
+            .await
     }
 
     async fn do_get_exported_keys(
@@ -255,7 +256,8 @@ impl FlightSqlService for SqlService {
         _: CommandGetExportedKeys,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        self.catalog_rows(&request, || Ok(RecordBatch::new_empty(catalog::foreign_keys_schema()))).await
+        self.catalog_rows(&request, async { Ok(RecordBatch::new_empty(catalog::foreign_keys_schema())) })
+            .await
     }
 
     async fn do_get_imported_keys(
@@ -263,7 +265,8 @@ impl FlightSqlService for SqlService {
         _: CommandGetImportedKeys,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        self.catalog_rows(&request, || Ok(RecordBatch::new_empty(catalog::foreign_keys_schema()))).await
+        self.catalog_rows(&request, async { Ok(RecordBatch::new_empty(catalog::foreign_keys_schema())) })
+            .await
     }
 
     async fn do_get_cross_reference(
@@ -271,7 +274,8 @@ impl FlightSqlService for SqlService {
         _: CommandGetCrossReference,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        self.catalog_rows(&request, || Ok(RecordBatch::new_empty(catalog::foreign_keys_schema()))).await
+        self.catalog_rows(&request, async { Ok(RecordBatch::new_empty(catalog::foreign_keys_schema())) })
+            .await
     }
 
     async fn do_get_xdbc_type_info(
@@ -279,8 +283,8 @@ impl FlightSqlService for SqlService {
         query: CommandGetXdbcTypeInfo,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        let rows =
-            || types()?.record_batch(query.data_type).map_err(|_| Status::internal("the types are damaged"));
+        let damaged = |_| Status::internal("the types are damaged");
+        let rows = async { types()?.record_batch(query.data_type).map_err(damaged) };
         self.catalog_rows(&request, rows).await
     }
 

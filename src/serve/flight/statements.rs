@@ -120,10 +120,10 @@ impl SqlService {
     pub async fn catalog_rows(
         &self,
         request: &Request<Ticket>,
-        rows: impl FnOnce() -> Result<RecordBatch, Status>,
+        rows: impl Future<Output = Result<RecordBatch, Status>>,
     ) -> Answer<Rows> {
         self.asking(request.metadata()).await?;
-        let batch = rows()?;
+        let batch = rows.await?;
         let schema = batch.schema();
         Ok(Response::new(encoded(&schema, stream::once(async { Ok(batch) }))))
     }
