@@ -129,7 +129,8 @@ impl Error {
             .min()
             .filter(|(distance, _)| *distance <= name.len().max(3) / 2);
         let hint = nearest.map(|(_, name)| format!(", did you mean {name}?")).unwrap_or_default();
-        Self::not_found(format!("unknown {what} {name}{hint} (known: {})", known.join(", ")))
+        let known = if known.is_empty() { String::new() } else { format!(" (known: {})", known.join(", ")) };
+        Self::not_found(format!("unknown {what} {name}{hint}{known}"))
     }
 
     #[must_use]

@@ -24,6 +24,9 @@ pub const SCHEMA: &str = "store";
 /// What queries may spill, in bytes; DataFusion's own default is 100 GB.
 const SPILL_BYTES: u64 = 10 << 30;
 
+/// Functions of the library that say where rows are kept, which is nobody's business but the lake's.
+const WITHHELD_FUNCTIONS: [&str; 1] = ["input_file_name"];
+
 /// The tables that journeys are made of; `stores` has the zone that their days are of.
 const JOURNEY_TABLES: [&str; 6] = ["touchpoints", "orders", "refunds", "identities", "rates", "stores"];
 
@@ -166,6 +169,9 @@ impl Sessions {
         pins: &Pins,
         only: Option<&Only>,
     ) -> Result<()> {
+        for name in WITHHELD_FUNCTIONS {
+            context.deregister_udf(name);
+        }
         for function in tributary_udfs::scalar_functions() {
             context.register_udf(function);
         }
