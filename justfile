@@ -49,6 +49,11 @@ docs-check: build
     {{ program }} functions --markdown > "$written"
     diff -u docs/functions.md "$written" || { echo "docs/functions.md is out of date: run just docs" >&2; exit 1; }
 
+# Asks every door with the clients that people use, which come from PyPI
+clients: build
+    CLIENTS_FOLDER="$(dirname "$(dirname "{{ program }}")")/clients" TRIBUTARY="{{ program }}" tests/clients/run.sh
+    CLIENTS_FOLDER="$(dirname "$(dirname "{{ program }}")")/clients" TRIBUTARY="{{ program }}" tests/clients/drills.sh escape same_answers
+
 # Generates three stores and serves them
 demo *args:
     cargo run --release -- demo {{ args }}
