@@ -12,6 +12,7 @@ mod registry;
 mod rules;
 mod run;
 mod stack;
+mod threads;
 mod value;
 
 #[cfg(test)]

@@ -6,14 +6,16 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono::NaiveDate;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
-use datafusion::physical_plan::{ExecutionPlan, common, execute_stream};
+use datafusion::physical_plan::{ExecutionPlan, common};
 use datafusion::prelude::{SQLOptions, SessionContext};
 
 use super::answer::Params;
 use super::bind::BoundQuery;
 use super::registry::{NamedQuery, Registry};
 use super::stack::future_on_deep_stack;
+use super::threads;
 use crate::error::Result;
+use crate::session::Interruption;
 
 /// A query that can be run, as often as wanted.
 #[derive(Debug, Clone)]
@@ -29,7 +31,9 @@ impl Planned {
 
     /// Starts the query. Dropping the stream cancels it.
     pub fn stream(&self) -> Result<SendableRecordBatchStream> {
-        Ok(execute_stream(Arc::clone(&self.plan), Arc::clone(&self.task))?)
+        let interruption = self.task.session_config().get_extension::<Interruption>();
+        let waiting = interruption.map(|interruption| interruption.wait());
+        threads::run(Arc::clone(&self.plan), Arc::clone(&self.task), waiting)
     }
 
     /// Runs the query to its end.

@@ -14,7 +14,9 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tributary_udfs::{JourneyInput, JourneyTables, reads_journeys, relation_planners, table_functions};
 
+use super::interruption::Interruption;
 use super::pinned_table::PinnedTable;
+use super::watched::Watch;
 use crate::error::Result;
 use crate::lake::{Keep, Lake, Snapshot, benchmark_seeds};
 
@@ -131,11 +133,13 @@ impl Sessions {
         pins: &Pins,
         only: Option<&Only>,
     ) -> Result<SessionContext> {
+        let interruption = Arc::new(Interruption::default());
         let state = SessionStateBuilder::new()
-            .with_config(self.config())
+            .with_config(self.config().with_extension(interruption.clone()))
             .with_runtime_env(self.runtime.clone())
             .with_default_features()
             .with_relation_planners(relation_planners())
+            .with_physical_optimizer_rule(Arc::new(Watch(interruption)))
             .build();
         let context = SessionContext::new_with_state(state);
         let schema = Arc::new(MemorySchemaProvider::new());

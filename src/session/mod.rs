@@ -3,7 +3,10 @@
 
 mod builder;
 mod listed_view;
+mod interruption;
 mod pinned_table;
+mod watched;
 
 pub use builder::{CATALOG, Limits, Only, Pins, SCHEMA, Sessions};
 pub use listed_view::listed_views;
+pub use interruption::{Interruption, Waiting};

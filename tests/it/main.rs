@@ -15,3 +15,4 @@ mod invariants;
 mod journeys;
 mod lake;
 mod named_relations;
+mod quiet;

@@ -1,0 +1,145 @@
+//! The rule that makes every plan stop soon after nobody waits for it.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::datatypes::Schema;
+use datafusion::common::JoinType;
+use datafusion::common::config::ConfigOptions;
+use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
+use datafusion::error::Result;
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::expressions::lit;
+use datafusion::physical_optimizer::PhysicalOptimizerRule;
+use datafusion::physical_plan::coop::make_cooperative;
+use datafusion::physical_plan::joins::utils::JoinFilter;
+use datafusion::physical_plan::joins::{
+    CrossJoinExec, HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
+};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use datafusion::physical_plan::unnest::UnnestExec;
+use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
+use futures::TryStreamExt;
+
+use super::interruption::{Interruptible, Interruption};
+
+/// Puts a watch above whatever gives rows, and into the predicates of joins.
+#[derive(Debug)]
+pub(super) struct Watch(pub Arc<Interruption>);
+
+impl PhysicalOptimizerRule for Watch {
+    fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
+        plan.transform_up(|plan| self.watched(plan)).map(|watched| watched.data)
+    }
+
+    fn name(&self) -> &'static str {
+        "watch"
+    }
+
+    fn schema_check(&self) -> bool {
+        true
+    }
+}
+
+impl Watch {
+    fn watched(&self, plan: Arc<dyn ExecutionPlan>) -> Result<Transformed<Arc<dyn ExecutionPlan>>> {
+        let any: &dyn std::any::Any = plan.as_ref();
+        let watched: Arc<dyn ExecutionPlan> = if let Some(join) = any.downcast_ref::<NestedLoopJoinExec>() {
+            let filter = Some(self.filter(join.filter()));
+            Arc::new(NestedLoopJoinExecBuilder::from(join).with_filter(filter).build()?)
+        } else if let Some(join) = any.downcast_ref::<HashJoinExec>() {
+            // A join without a predicate comes back with rows, unless it only looks whether there are any.
+            let gives_pairs = matches!(
+                join.join_type(),
+                JoinType::Inner | JoinType::Left | JoinType::Right | JoinType::Full
+            );
+            if join.filter().is_some() || !gives_pairs {
+                join.builder().with_filter(Some(self.filter(join.filter()))).build_exec()?
+            } else {
+                plan
+            }
+        } else if any.is::<CrossJoinExec>() || any.is::<UnnestExec>() || plan.children().is_empty() {
+            plan
+        } else {
+            return Ok(Transformed::no(plan));
+        };
+        Ok(Transformed::yes(Arc::new(Watched::new(watched, Arc::clone(&self.0)))))
+    }
+
+    fn filter(&self, filter: Option<&JoinFilter>) -> JoinFilter {
+        let watch = |expression| Arc::new(Interruptible::new(expression, Arc::clone(&self.0)));
+        match filter {
+            Some(filter) => JoinFilter::new(
+                watch(Arc::clone(filter.expression())),
+                filter.column_indices().to_vec(),
+                Arc::clone(filter.schema()),
+            ),
+            None => JoinFilter::new(watch(lit(true)), Vec::new(), Arc::new(Schema::empty())),
+        }
+    }
+}
+
+/// Gives its input's batches on while somebody waits for them.
+#[derive(Debug)]
+pub(super) struct Watched {
+    input: Arc<dyn ExecutionPlan>,
+    interruption: Arc<Interruption>,
+    properties: Arc<PlanProperties>,
+}
+
+impl Watched {
+    fn new(input: Arc<dyn ExecutionPlan>, interruption: Arc<Interruption>) -> Self {
+        let properties = Arc::clone(input.properties());
+        Self { input, interruption, properties }
+    }
+}
+
+impl DisplayAs for Watched {
+    fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Watched")
+    }
+}
+
+impl ExecutionPlan for Watched {
+    fn name(&self) -> &'static str {
+        "Watched"
+    }
+
+    fn properties(&self) -> &Arc<PlanProperties> {
+        &self.properties
+    }
+
+    fn maintains_input_order(&self) -> Vec<bool> {
+        vec![true]
+    }
+
+    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
+        vec![&self.input]
+    }
+
+    fn apply_expressions(
+        &self,
+        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
+    ) -> Result<TreeNodeRecursion> {
+        Ok(TreeNodeRecursion::Continue)
+    }
+
+    fn with_new_children(
+        self: Arc<Self>,
+        mut children: Vec<Arc<dyn ExecutionPlan>>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        Ok(Arc::new(Self::new(children.swap_remove(0), Arc::clone(&self.interruption))))
+    }
+
+    fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
+        let interruption = Arc::clone(&self.interruption);
+        let batches = self.input.execute(partition, context)?;
+        let watched = batches.and_then(move |batch| {
+            let watched = interruption.check().map(|()| batch);
+            std::future::ready(watched)
+        });
+        let watched = RecordBatchStreamAdapter::new(self.input.schema(), watched);
+        Ok(make_cooperative(Box::pin(watched)))
+    }
+}
