@@ -111,14 +111,19 @@ async fn received(address: SocketAddr) -> Bare {
 }
 
 fn main() {
-    let rows: usize = std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1_000_000);
+    let rows: usize =
+        std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1_000_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let engine = support::engine(rows).await;
         let ((http, _), (flight, address)) = (listener().await, listener().await);
         let data = support::folder(rows).to_str().expect("a UTF-8 path").to_owned();
-        let options =
-            ServeOptions { data, open: true, default_store: support::STORE.to_owned(), ..ServeOptions::default() };
+        let options = ServeOptions {
+            data,
+            open: true,
+            default_store: support::STORE.to_owned(),
+            ..ServeOptions::default()
+        };
         let listeners = Listeners { http, flight: Some(flight) };
         tokio::spawn(serve(engine, options, listeners, std::future::pending()));
         let bare = received(address).await;

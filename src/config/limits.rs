@@ -1,5 +1,7 @@
 //! What the engine may use.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use crate::engine::EngineOptions;
@@ -10,12 +12,22 @@ use crate::engine::EngineOptions;
 pub struct Limits {
     /// Memory that all running queries may hold together, in bytes.
     pub query_memory_bytes: usize,
+    /// Memory that one query may hold, in bytes.
+    pub memory_per_query_bytes: usize,
     /// Memory that cached answers may hold, in bytes.
     pub cache_memory_bytes: u64,
     /// Threads that one query may use.
     pub threads: usize,
     /// The longest time that one query may run, in milliseconds.
     pub query_timeout_ms: u64,
+    /// The most rows that an answer may have.
+    pub result_rows: u64,
+    /// The most bytes that an answer may have, as its rows are in memory.
+    pub result_bytes: u64,
+    /// The folder of what does not fit into memory; the system's folder of temporary files where none is given.
+    pub spill_folder: Option<PathBuf>,
+    /// What all running queries may have there together, in bytes.
+    pub spill_bytes: u64,
 }
 
 impl Default for Limits {
@@ -23,9 +35,14 @@ impl Default for Limits {
         let engine = EngineOptions::default();
         Self {
             query_memory_bytes: engine.query_memory_bytes,
+            memory_per_query_bytes: engine.memory_per_query_bytes,
             cache_memory_bytes: engine.cache_memory_bytes,
             threads: engine.threads,
             query_timeout_ms: engine.query_timeout_ms,
+            result_rows: engine.result_rows,
+            result_bytes: engine.result_bytes,
+            spill_folder: engine.spill_folder,
+            spill_bytes: engine.spill_bytes,
         }
     }
 }

@@ -44,9 +44,14 @@ impl Config {
         EngineOptions {
             queries_folder: self.queries.folder.clone(),
             query_memory_bytes: self.limits.query_memory_bytes,
+            memory_per_query_bytes: self.limits.memory_per_query_bytes,
             cache_memory_bytes: self.limits.cache_memory_bytes,
             threads: self.limits.threads,
             query_timeout_ms: self.limits.query_timeout_ms,
+            result_rows: self.limits.result_rows,
+            result_bytes: self.limits.result_bytes,
+            spill_folder: self.limits.spill_folder.clone(),
+            spill_bytes: self.limits.spill_bytes,
             ..EngineOptions::default()
         }
     }
@@ -55,6 +60,9 @@ impl Config {
     fn verify(&self) -> Result<()> {
         let zero = [
             ("limits.query_memory_bytes", self.limits.query_memory_bytes == 0),
+            ("limits.memory_per_query_bytes", self.limits.memory_per_query_bytes == 0),
+            ("limits.result_rows", self.limits.result_rows == 0),
+            ("limits.result_bytes", self.limits.result_bytes == 0),
             ("limits.threads", self.limits.threads == 0),
             ("limits.query_timeout_ms", self.limits.query_timeout_ms == 0),
         ];

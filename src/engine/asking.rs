@@ -3,18 +3,24 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::datatypes::SchemaRef;
 use chrono::{NaiveDate, Utc};
 use chrono_tz::Tz;
 use datafusion::error::DataFusionError;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::prelude::SessionContext;
 use futures::{StreamExt, TryStreamExt};
+use tokio::time::Instant;
 
 use super::journeys::{JOURNEYS, JOURNEYS_FUNCTION};
 use super::open::{Engine, check_store};
 use crate::cache::AnswerKey;
 use crate::error::{Error, Result};
-use crate::query::{self, Answer, BoundQuery, Described, NamedQuery, Params, QUERIES, ResultStream, Values};
+use crate::lake::Scanned;
+use crate::query::{
+    self, Answer, BoundQuery, Described, NamedQuery, Operator, Params, Planned, QUERIES, ResultLimit,
+    ResultStream, Values,
+};
 use crate::session::{CATALOG, Pins, listed_views};
 
 /// How an answer came about.
@@ -22,6 +28,34 @@ use crate::session::{CATALOG, Pins, listed_views};
 pub enum CacheStatus {
     Hit,
     Miss,
+}
+
+/// What a statement would return and read.
+#[derive(Debug, Clone)]
+pub struct DryRun {
+    pub columns: SchemaRef,
+    /// What it would read of each table.
+    pub tables: Vec<Scanned>,
+    pub data_version: String,
+}
+
+/// How a statement is computed.
+#[derive(Debug, Clone)]
+pub struct Explained {
+    pub operators: Operator,
+    pub planning: Duration,
+    /// What running it gave; `None` where it was only planned.
+    pub run: Option<Ran>,
+    pub data_version: String,
+}
+
+/// A statement that was run for its figures.
+#[derive(Debug, Clone, Copy)]
+pub struct Ran {
+    pub rows: u64,
+    /// With the planning.
+    pub elapsed: Duration,
+    pub peak_memory_bytes: usize,
 }
 
 /// A named query, bound and pinned: everything that its answer depends on.
@@ -46,6 +80,51 @@ impl Engine {
         self.run(store, bound, &pins).await
     }
 
+    /// The same with another time limit than the engine's, for callers that wait for no answer.
+    pub async fn sql_within(
+        &self,
+        store: &str,
+        text: &str,
+        params: &Params,
+        limit: Duration,
+    ) -> Result<ResultStream> {
+        let (planned, version) = self.planned(store, text, params).await?;
+        self.start(&planned, version, limit, Instant::now() + limit)
+    }
+
+    /// Plans read-only SQL, and says what it would return and read, without running it.
+    pub async fn dry_run(&self, store: &str, text: &str, params: &Params) -> Result<DryRun> {
+        let (planned, data_version) = self.planned(store, text, params).await?;
+        let progress = planned.progress();
+        Ok(DryRun { columns: planned.schema(), tables: progress.scans(), data_version })
+    }
+
+    /// Plans read-only SQL and gives its operators; runs it to its end first where they are to be `measured`.
+    pub async fn explain(
+        &self,
+        store: &str,
+        text: &str,
+        params: &Params,
+        measured: bool,
+    ) -> Result<Explained> {
+        let begun = Instant::now();
+        let (planned, data_version) = self.planned(store, text, params).await?;
+        let progress = planned.progress();
+        let planning = begun.elapsed();
+        let mut run = None;
+        if measured {
+            let limit = self.time_limit();
+            let mut stream = self.start(&planned, data_version.clone(), limit, begun + limit)?.stream;
+            let mut rows = 0;
+            while let Some(batch) = stream.try_next().await? {
+                rows += batch.num_rows() as u64;
+            }
+            run =
+                Some(Ran { rows, elapsed: begun.elapsed(), peak_memory_bytes: progress.peak_memory_bytes() });
+        }
+        Ok(Explained { operators: progress.operators(measured), planning, run, data_version })
+    }
+
     /// Says what read-only SQL returns and takes, without running it; its parameters have no values yet.
     pub async fn describe(&self, store: &str, text: &str) -> Result<Described> {
         self.describe_bound(store, query::without_values(text)?).await
@@ -58,7 +137,7 @@ impl Engine {
 
     async fn describe_bound(&self, store: &str, bound: BoundQuery) -> Result<Described> {
         check_store(store)?;
-        let limit = Duration::from_millis(self.inner.options.query_timeout_ms);
+        let limit = self.time_limit();
         let described = async {
             let bound = self.expand(store, bound).await?;
             let pins = self.pins(store, &bound).await?;
@@ -184,34 +263,81 @@ impl Engine {
 
     /// Plans and starts a query; its time limit covers both, and every wait for a batch.
     pub(super) async fn run(&self, store: &str, bound: BoundQuery, pins: &Pins) -> Result<ResultStream> {
-        // The zone of the very version that is read: an answer is kept under it.
-        let zone = match pins.data_version("stores", store) {
-            Some(version) => self.time_zone_at(store, version, pins).await?,
-            None => Tz::UTC,
-        };
+        let zone = self.zone(store, pins).await?;
         self.run_in(store, zone, bound, pins).await
     }
 
+    /// The zone of the very version that is read: an answer is kept under it.
+    async fn zone(&self, store: &str, pins: &Pins) -> Result<Tz> {
+        match pins.data_version("stores", store) {
+            Some(version) => self.time_zone_at(store, version, pins).await,
+            None => Ok(Tz::UTC),
+        }
+    }
+
     async fn run_in(&self, store: &str, zone: Tz, bound: BoundQuery, pins: &Pins) -> Result<ResultStream> {
-        let limit = Duration::from_millis(self.inner.options.query_timeout_ms);
-        let deadline = tokio::time::Instant::now() + limit;
-        let started = async {
+        let limit = self.time_limit();
+        let deadline = Instant::now() + limit;
+        let planned = self.plan_until(deadline, store, zone, bound, pins).await?;
+        self.start(&planned, pins.fingerprint(store), limit, deadline)
+    }
+
+    /// Plans ad-hoc SQL, within the time limit; and the version of the data that it is to read.
+    async fn planned(&self, store: &str, text: &str, params: &Params) -> Result<(Planned, String)> {
+        check_store(store)?;
+        let bound = self.expand(store, query::bind_ad_hoc(text, params)?).await?;
+        let pins = self.pins(store, &bound).await?;
+        let zone = self.zone(store, &pins).await?;
+        let planned = self.plan_until(Instant::now() + self.time_limit(), store, zone, bound, &pins).await?;
+        Ok((planned, pins.fingerprint(store)))
+    }
+
+    async fn plan_until(
+        &self,
+        deadline: Instant,
+        store: &str,
+        zone: Tz,
+        bound: BoundQuery,
+        pins: &Pins,
+    ) -> Result<Planned> {
+        let planned = async {
             let session = self.session(store, zone, &bound, pins).await?;
-            query::plan(&session, bound).await?.stream()
+            query::plan(&session, bound).await
         };
-        let stream = tokio::time::timeout_at(deadline, started).await.map_err(|_| timed_out(limit))??;
+        tokio::time::timeout_at(deadline, planned).await.map_err(|_| timed_out(self.time_limit()))?
+    }
+
+    /// Starts a query. What it gives ends as a failure where there is too much of it, or the time is over.
+    fn start(
+        &self,
+        planned: &Planned,
+        data_version: String,
+        limit: Duration,
+        deadline: Instant,
+    ) -> Result<ResultStream> {
+        let options = &self.inner.options;
+        let left = ResultLimit::new(options.result_rows, options.result_bytes);
+        let stream = planned.stream()?;
         let schema = stream.schema();
-        let limited = futures::stream::unfold(Some(stream), move |stream| async move {
-            let mut stream = stream?;
+        let limited = futures::stream::unfold(Some((stream, left)), move |state| async move {
+            let (mut stream, mut left) = state?;
             match tokio::time::timeout_at(deadline, stream.next()).await {
-                Ok(Some(batch)) => Some((batch, Some(stream))),
+                Ok(Some(Ok(batch))) => match left.count(&batch) {
+                    Ok(()) => Some((Ok(batch), Some((stream, left)))),
+                    Err(error) => Some((Err(error), None)),
+                },
+                Ok(Some(Err(error))) => Some((Err(error), None)),
                 Ok(None) => None,
                 // Dropping the stream stops the query.
                 Err(_) => Some((Err(DataFusionError::from(timed_out(limit))), None)),
             }
         });
         let stream = Box::pin(RecordBatchStreamAdapter::new(schema, limited));
-        Ok(ResultStream { stream, data_version: pins.fingerprint(store) })
+        Ok(ResultStream { stream, data_version, progress: planned.progress() })
+    }
+
+    fn time_limit(&self) -> Duration {
+        Duration::from_millis(self.inner.options.query_timeout_ms)
     }
 
     /// A session for one query.

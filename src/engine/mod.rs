@@ -10,7 +10,7 @@ mod nightly;
 mod open;
 mod upkeep;
 
-pub use asking::CacheStatus;
+pub use asking::{CacheStatus, DryRun, Explained, Ran};
 pub use erasure::{Erasure, Person};
 pub use journeys::Refreshed;
 pub use listing::{QueryInfo, REMARKS, TableInfo, TableSchema};

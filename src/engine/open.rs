@@ -1,6 +1,6 @@
 //! Opening and closing an engine.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use chrono::NaiveDate;
@@ -12,7 +12,7 @@ use crate::cache::AnswerCache;
 use crate::error::{Error, Result};
 use crate::lake::{Lake, Storage};
 use crate::query::{BoundQuery, Params, Registry};
-use crate::session::{Limits, Sessions};
+use crate::session::{Limits, Scratch, Sessions};
 
 /// Choices of query, parameters and day that are kept parsed.
 const REMEMBERED_BINDINGS: u64 = 1_000;
@@ -26,6 +26,8 @@ pub struct EngineOptions {
     pub queries_folder: Option<PathBuf>,
     /// Memory that all running queries may hold together, in bytes.
     pub query_memory_bytes: usize,
+    /// Memory that one query may hold, in bytes.
+    pub memory_per_query_bytes: usize,
     /// Memory that cached answers may hold, in bytes.
     pub cache_memory_bytes: u64,
     /// Threads that one query may use.
@@ -34,6 +36,14 @@ pub struct EngineOptions {
     pub query_timeout_ms: u64,
     /// The most rows that a named query's answer may have: it is held in memory.
     pub answer_rows: usize,
+    /// The most rows that any answer may have.
+    pub result_rows: u64,
+    /// The most bytes that any answer may have, as its rows are in memory.
+    pub result_bytes: u64,
+    /// The folder of what does not fit into memory; `None` for the system's folder of temporary files.
+    pub spill_folder: Option<PathBuf>,
+    /// What all running queries may have there together, in bytes.
+    pub spill_bytes: u64,
     /// Whether tables that much was landed in are compacted without being asked.
     pub background_compaction: bool,
 }
@@ -43,10 +53,15 @@ impl Default for EngineOptions {
         Self {
             queries_folder: None,
             query_memory_bytes: 2 << 30,
+            memory_per_query_bytes: 1 << 30,
             cache_memory_bytes: 256 << 20,
             threads: std::thread::available_parallelism().map_or(2, usize::from),
             query_timeout_ms: 60_000,
             answer_rows: 5_000_000,
+            result_rows: 100_000_000,
+            result_bytes: 16 << 30,
+            spill_folder: None,
+            spill_bytes: 10 << 30,
             background_compaction: true,
         }
     }
@@ -87,6 +102,8 @@ pub(super) struct Inner {
     /// Each store's time zone, and the version of `stores` that it was read from.
     pub zones: moka::future::Cache<String, (u64, chrono_tz::Tz)>,
     pub options: EngineOptions,
+    /// After the sessions, which spill into it.
+    pub scratch: Scratch,
 }
 
 impl Engine {
@@ -98,13 +115,21 @@ impl Engine {
     pub async fn open_with(url: &str, options: EngineOptions) -> Result<Self> {
         let registry = Registry::load(options.queries_folder.as_deref())?;
         let storage = Storage::open(url)?;
-        let limits = Limits { memory_bytes: options.query_memory_bytes, threads: options.threads };
+        let limits = Limits {
+            memory_bytes: options.query_memory_bytes,
+            query_memory_bytes: options.memory_per_query_bytes,
+            spill_bytes: options.spill_bytes,
+            threads: options.threads,
+        };
+        let scratch = Scratch::open(options.spill_folder.as_deref())?;
         // What a rollup's table looks like is what its query returns: planned over the raw tables alone.
         let raw = Arc::new(Lake::open(storage.clone(), Vec::new())?);
-        let mut derived = super::nightly::derived_tables(&Sessions::new(raw, limits)?, &registry).await?;
+        let raw = Sessions::new(raw, limits, &scratch)?;
+        let mut derived = super::nightly::derived_tables(&raw, &registry).await?;
+        drop(raw);
         derived.push(journeys_table()?);
         let lake = Arc::new(Lake::open(storage, derived)?);
-        let sessions = Arc::new(Sessions::new(lake.clone(), limits)?);
+        let sessions = Arc::new(Sessions::new(lake.clone(), limits, &scratch)?);
         let journeys = Arc::new(Journeys::new(lake.clone(), sessions.clone()));
         let upkeep = Upkeep::start(lake.clone(), journeys.clone(), sessions.task_context());
         let cache = AnswerCache::new(options.cache_memory_bytes);
@@ -122,6 +147,7 @@ impl Engine {
                 views: tokio::sync::OnceCell::new(),
                 zones,
                 options,
+                scratch,
             }),
         })
     }
@@ -145,6 +171,11 @@ impl Engine {
     /// Whether so much was landed in a table since its compaction that reading it suffers.
     pub fn is_compaction_due(&self, store: &str, table: &str) -> bool {
         self.inner.lake.is_compaction_due(store, table)
+    }
+
+    /// The folder of what does not fit into memory; it is removed with the engine.
+    pub fn scratch_folder(&self) -> &Path {
+        self.inner.scratch.path()
     }
 
     /// Commits what is landing, and refuses what comes after.

@@ -89,6 +89,15 @@ impl RunsExec {
         Ok(Self { table, parts, read_schema, read, wanted, newest, filter: None, properties })
     }
 
+    /// The table that it reads.
+    pub fn table(&self) -> &str {
+        &self.table.spec.name
+    }
+
+    pub fn parts(&self) -> &[RunPart] {
+        &self.parts
+    }
+
     /// Gives out no other rows than the filter's.
     pub fn keeping(mut self, filter: Option<RowFilter>) -> Self {
         self.filter = filter;

@@ -6,6 +6,8 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::execution::SendableRecordBatchStream;
 
+use super::progress::Progress;
+
 /// Parameters as they arrive: by name, as text; typed and checked against the query's header.
 pub type Params = BTreeMap<String, String>;
 
@@ -35,4 +37,5 @@ impl Answer {
 pub struct ResultStream {
     pub stream: SendableRecordBatchStream,
     pub data_version: String,
+    pub progress: Progress,
 }

@@ -99,8 +99,15 @@ fn read_ad_hoc(text: &str) -> Result<Statement> {
     let statement = parse(text)?;
     let is_allowed = match &statement {
         Statement::Explain(explain) => {
-            // A verbose plan names files.
-            !explain.options.verbose
+            // All other plans than the logical one, as lines, may name files.
+            let options = &explain.options;
+            if options.analyze {
+                return Err(Error::invalid(
+                    "explain analyze is not a statement: ask POST /v1/sql?explain=analyze with the statement itself",
+                ));
+            }
+            !options.verbose
+                && options.format.is_none()
                 && matches!(explain.statement.as_ref(), Statement::Statement(inner) if is_read_only_query(inner))
         }
         Statement::Statement(inner) => is_read_only_query(inner) || is_listing(inner),
@@ -182,6 +189,12 @@ fn into_query(statement: Statement) -> Result<Box<Query>> {
 }
 
 fn finish(text: &str, mut statement: Statement, values: &Values) -> Result<BoundQuery> {
+    if let Some((name, _)) = values.iter().find(|(_, value)| value.is_longer_than(limits::LITERAL_BYTES)) {
+        return Err(Error::limit(format!(
+            "the value of parameter {name} is longer than {} bytes",
+            limits::LITERAL_BYTES
+        )));
+    }
     let mut binder = Binder { values, failure: None };
     if let Some(tree) = tree_mut(&mut statement) {
         let _ = VisitMut::visit(tree, &mut binder);

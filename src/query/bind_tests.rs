@@ -141,7 +141,6 @@ fn relations_are_named_without_ctes_and_with_functions() {
 fn only_reading_is_allowed() {
     for text in [
         "explain select 1",
-        "explain analyze select 1",
         "show tables",
         "describe orders",
         "show columns from orders",
@@ -152,6 +151,9 @@ fn only_reading_is_allowed() {
         ad_hoc(text, &[]).unwrap_or_else(|error| panic!("{text}: {error}"));
     }
     for text in [
+        "explain analyze select 1",
+        "explain verbose select 1",
+        "explain (format tree) select 1",
         "insert into t values (1)",
         "update t set a = 1",
         "delete from t",

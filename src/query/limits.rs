@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 
 /// The longest text of a statement.
 pub const TEXT_BYTES: usize = 1_000_000;
+/// The longest literal text, and the longest value of a parameter: a projection writes it out for each of the 8,192 rows
+/// of a batch.
+pub(super) const LITERAL_BYTES: usize = 64 << 10;
 pub(super) const TOKEN_COUNT: usize = 100_000;
 /// Operators in one expression, outside its parentheses. Planning has a deep stack, but each of them also
 /// takes up to 4 KB of a worker's 2 MB while it runs.
@@ -40,6 +43,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     if words().count() > TOKEN_COUNT {
         return Err(Error::limit(format!("the text has more than {TOKEN_COUNT} tokens")));
     }
+    if words().filter_map(literal).any(|text| text.len() > LITERAL_BYTES) {
+        return Err(Error::limit(format!("a literal is longer than {LITERAL_BYTES} bytes")));
+    }
     if words().filter(|token| is_set_operator(token)).count() > SET_OPERATIONS {
         return Err(Error::limit(format!("the text has more than {SET_OPERATIONS} unions")));
     }
@@ -64,6 +70,21 @@ pub(super) fn check_tree(tree: &impl Visit) -> Result<()> {
         )));
     }
     Ok(())
+}
+
+fn literal(token: &Token) -> Option<&str> {
+    match token {
+        Token::SingleQuotedString(text)
+        | Token::EscapedStringLiteral(text)
+        | Token::UnicodeStringLiteral(text)
+        | Token::NationalStringLiteral(text)
+        | Token::HexStringLiteral(text)
+        | Token::SingleQuotedByteStringLiteral(text)
+        | Token::SingleQuotedRawStringLiteral(text)
+        | Token::TripleSingleQuotedString(text) => Some(text),
+        Token::DollarQuotedString(text) => Some(&text.value),
+        _ => None,
+    }
 }
 
 fn is_space(token: &Token) -> bool {

@@ -11,6 +11,7 @@ use datafusion::prelude::{SQLOptions, SessionContext};
 
 use super::answer::Params;
 use super::bind::BoundQuery;
+use super::progress::Progress;
 use super::registry::{NamedQuery, Registry};
 use super::stack::future_on_deep_stack;
 use super::threads;
@@ -34,6 +35,11 @@ impl Planned {
         let interruption = self.task.session_config().get_extension::<Interruption>();
         let waiting = interruption.map(|interruption| interruption.wait());
         threads::run(Arc::clone(&self.plan), Arc::clone(&self.task), waiting)
+    }
+
+    /// The query seen from outside, before it runs, while it does and after.
+    pub fn progress(&self) -> Progress {
+        Progress::new(Arc::clone(&self.plan), Arc::clone(&self.task))
     }
 
     /// Runs the query to its end.

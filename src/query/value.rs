@@ -155,6 +155,10 @@ impl Value {
         }
     }
 
+    pub fn is_longer_than(&self, bytes: usize) -> bool {
+        matches!(self, Value::Text(text) | Value::Decimal(text) if text.len() > bytes)
+    }
+
     /// The value as a typed literal of the syntax tree. Only templates written here are parsed as SQL; the
     /// value itself enters the tree as one literal node.
     pub fn literal(&self) -> Result<ast::Expr> {

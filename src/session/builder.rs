@@ -8,24 +8,24 @@ use datafusion::catalog::{CatalogProvider, MemoryCatalogProvider, MemorySchemaPr
 use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::TaskContext;
-use datafusion::execution::disk_manager::DiskManagerBuilder;
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tributary_udfs::{JourneyInput, JourneyTables, reads_journeys, relation_planners, table_functions};
 
+use super::guard::{GuardCalls, guard_functions};
 use super::interruption::Interruption;
+use super::memory::QueryMemory;
 use super::pinned_table::PinnedTable;
-use super::watched::Watch;
+use super::scratch::Scratch;
+use super::watched::{Reading, Watch};
 use crate::error::Result;
 use crate::lake::{Keep, Lake, Snapshot, benchmark_seeds};
 
 /// The one catalog of a session, and its schema of tables.
 pub const CATALOG: &str = "tributary";
 pub const SCHEMA: &str = "store";
-/// What queries may spill, in bytes; DataFusion's own default is 100 GB.
-const SPILL_BYTES: u64 = 10 << 30;
-
 /// Functions of the library that say where rows are kept, which is nobody's business but the lake's.
 const WITHHELD_FUNCTIONS: [&str; 1] = ["input_file_name"];
 
@@ -36,6 +36,10 @@ const JOURNEY_TABLES: [&str; 6] = ["touchpoints", "orders", "refunds", "identiti
 pub struct Limits {
     /// Memory of all running queries together.
     pub memory_bytes: usize,
+    /// Memory of one query.
+    pub query_memory_bytes: usize,
+    /// What all queries together may spill.
+    pub spill_bytes: u64,
     pub threads: usize,
 }
 
@@ -108,12 +112,14 @@ pub struct Sessions {
 }
 
 impl Sessions {
-    pub fn new(lake: Arc<Lake>, limits: Limits) -> Result<Self> {
+    /// What queries spill goes to the scratch folder.
+    pub fn new(lake: Arc<Lake>, limits: Limits, scratch: &Scratch) -> Result<Self> {
+        let spills = DiskManagerBuilder::default()
+            .with_mode(DiskManagerMode::Directories(vec![scratch.path().to_owned()]))
+            .with_max_temp_directory_size(limits.spill_bytes);
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
-            .with_disk_manager_builder(
-                DiskManagerBuilder::default().with_max_temp_directory_size(SPILL_BYTES),
-            )
+            .with_disk_manager_builder(spills)
             .build_arc()?;
         runtime.register_object_store(lake.storage.datafusion_url()?.as_ref(), lake.storage.store.clone());
         Ok(Self { lake, runtime, limits })
@@ -133,15 +139,25 @@ impl Sessions {
         pins: &Pins,
         only: Option<&Only>,
     ) -> Result<SessionContext> {
-        let interruption = Arc::new(Interruption::default());
+        let (interruption, reading) = (Arc::new(Interruption::default()), Arc::new(Reading::default()));
+        let memory =
+            Arc::new(QueryMemory::new(self.limits.query_memory_bytes, self.runtime.memory_pool.clone()));
+        let runtime = RuntimeEnv { memory_pool: memory.clone(), ..self.runtime.as_ref().clone() };
+        let config = self
+            .config()
+            .with_extension(interruption.clone())
+            .with_extension(reading.clone())
+            .with_extension(memory);
         let state = SessionStateBuilder::new()
-            .with_config(self.config().with_extension(interruption.clone()))
-            .with_runtime_env(self.runtime.clone())
+            .with_config(config)
+            .with_runtime_env(Arc::new(runtime))
             .with_default_features()
             .with_relation_planners(relation_planners())
-            .with_physical_optimizer_rule(Arc::new(Watch(interruption)))
+            .with_analyzer_rule(Arc::new(GuardCalls(interruption.clone())))
+            .with_physical_optimizer_rule(Arc::new(Watch::new(interruption.clone(), reading)))
             .build();
         let context = SessionContext::new_with_state(state);
+        guard_functions(&context, &interruption);
         let schema = Arc::new(MemorySchemaProvider::new());
         for table in self.lake.tables() {
             let name = table.spec.name.clone();

@@ -1,12 +1,19 @@
 //! The one place that builds a DataFusion session. In: a lake and a store. Out: a read-only session over that
-//! store's tables, with our functions and limits. This room never sees a query's text.
+//! store's tables, with our functions and limits: memory, time, and what a function may make. This room never sees a
+//! query's text.
 
 mod builder;
-mod listed_view;
+mod guard;
 mod interruption;
+mod listed_view;
+mod memory;
 mod pinned_table;
+mod scratch;
 mod watched;
 
 pub use builder::{CATALOG, Limits, Only, Pins, SCHEMA, Sessions};
-pub use listed_view::listed_views;
 pub use interruption::{Interruption, Waiting};
+pub use listed_view::listed_views;
+pub use memory::QueryMemory;
+pub use scratch::Scratch;
+pub use watched::{Reading, Watched};

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use datafusion::common::JoinType;
 use datafusion::common::config::ConfigOptions;
@@ -24,9 +26,41 @@ use futures::TryStreamExt;
 
 use super::interruption::{Interruptible, Interruption};
 
+/// What a session's plans have read so far.
+#[derive(Debug, Default)]
+pub struct Reading {
+    rows: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Reading {
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Ordering::Relaxed)
+    }
+
+    /// What the rows take in memory.
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Ordering::Relaxed)
+    }
+
+    fn count(&self, batch: &RecordBatch) {
+        self.rows.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        self.bytes.fetch_add(batch.get_array_memory_size() as u64, Ordering::Relaxed);
+    }
+}
+
 /// Puts a watch above whatever gives rows, and into the predicates of joins.
 #[derive(Debug)]
-pub(super) struct Watch(pub Arc<Interruption>);
+pub(super) struct Watch {
+    interruption: Arc<Interruption>,
+    reading: Arc<Reading>,
+}
+
+impl Watch {
+    pub fn new(interruption: Arc<Interruption>, reading: Arc<Reading>) -> Self {
+        Self { interruption, reading }
+    }
+}
 
 impl PhysicalOptimizerRule for Watch {
     fn optimize(&self, plan: Arc<dyn ExecutionPlan>, _: &ConfigOptions) -> Result<Arc<dyn ExecutionPlan>> {
@@ -64,11 +98,13 @@ impl Watch {
         } else {
             return Ok(Transformed::no(plan));
         };
-        Ok(Transformed::yes(Arc::new(Watched::new(watched, Arc::clone(&self.0)))))
+        let reading = watched.children().is_empty().then(|| Arc::clone(&self.reading));
+        let interruption = Arc::clone(&self.interruption);
+        Ok(Transformed::yes(Arc::new(Watched { input: watched, interruption, reading })))
     }
 
     fn filter(&self, filter: Option<&JoinFilter>) -> JoinFilter {
-        let watch = |expression| Arc::new(Interruptible::new(expression, Arc::clone(&self.0)));
+        let watch = |expression| Arc::new(Interruptible::new(expression, Arc::clone(&self.interruption)));
         match filter {
             Some(filter) => JoinFilter::new(
                 watch(Arc::clone(filter.expression())),
@@ -82,17 +118,11 @@ impl Watch {
 
 /// Gives its input's batches on while somebody waits for them.
 #[derive(Debug)]
-pub(super) struct Watched {
+pub struct Watched {
     input: Arc<dyn ExecutionPlan>,
     interruption: Arc<Interruption>,
-    properties: Arc<PlanProperties>,
-}
-
-impl Watched {
-    fn new(input: Arc<dyn ExecutionPlan>, interruption: Arc<Interruption>) -> Self {
-        let properties = Arc::clone(input.properties());
-        Self { input, interruption, properties }
-    }
+    /// Where its input is a source: what counts the rows.
+    reading: Option<Arc<Reading>>,
 }
 
 impl DisplayAs for Watched {
@@ -107,7 +137,7 @@ impl ExecutionPlan for Watched {
     }
 
     fn properties(&self) -> &Arc<PlanProperties> {
-        &self.properties
+        self.input.properties()
     }
 
     fn maintains_input_order(&self) -> Vec<bool> {
@@ -129,15 +159,23 @@ impl ExecutionPlan for Watched {
         self: Arc<Self>,
         mut children: Vec<Arc<dyn ExecutionPlan>>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self::new(children.swap_remove(0), Arc::clone(&self.interruption))))
+        let input = children.swap_remove(0);
+        Ok(Arc::new(Self {
+            input,
+            interruption: Arc::clone(&self.interruption),
+            reading: self.reading.clone(),
+        }))
     }
 
     fn execute(&self, partition: usize, context: Arc<TaskContext>) -> Result<SendableRecordBatchStream> {
         let interruption = Arc::clone(&self.interruption);
+        let reading = self.reading.clone();
         let batches = self.input.execute(partition, context)?;
         let watched = batches.and_then(move |batch| {
-            let watched = interruption.check().map(|()| batch);
-            std::future::ready(watched)
+            if let Some(reading) = &reading {
+                reading.count(&batch);
+            }
+            std::future::ready(interruption.check().map(|()| batch))
         });
         let watched = RecordBatchStreamAdapter::new(self.input.schema(), watched);
         Ok(make_cooperative(Box::pin(watched)))

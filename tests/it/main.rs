@@ -15,4 +15,5 @@ mod invariants;
 mod journeys;
 mod lake;
 mod named_relations;
+mod query_limits;
 mod quiet;

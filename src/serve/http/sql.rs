@@ -41,7 +41,8 @@ pub async fn run(
     query.end(&["format", "numbers", "store"])?;
     let (text, params) = question(&headers, &body)?;
     let deadline = Instant::now() + state.limits.request_timeout;
-    let ResultStream { mut stream, data_version } = state.engine.sql(&caller.store, &text, &params).await?;
+    let ResultStream { mut stream, data_version, .. } =
+        state.engine.sql(&caller.store, &text, &params).await?;
     // The first batch is computed before the status is sent: most failures come here.
     let first = stream.next().await.transpose().map_err(Error::from)?;
     let options = EncodeOptions { numbers, data_version: data_version.clone() };

@@ -1,0 +1,109 @@
+//! A query's memory: a pool of its own inside the one that all queries share.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use datafusion::error::Result;
+use datafusion::execution::memory_pool::{
+    FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
+};
+
+/// What one query holds: no more than its own limit, and no more than the others leave.
+#[derive(Debug)]
+pub struct QueryMemory {
+    own: FairSpillPool,
+    shared: Arc<dyn MemoryPool>,
+    limit_bytes: usize,
+    peak_bytes: AtomicUsize,
+}
+
+impl QueryMemory {
+    pub fn new(limit_bytes: usize, shared: Arc<dyn MemoryPool>) -> Self {
+        Self { own: FairSpillPool::new(limit_bytes), shared, limit_bytes, peak_bytes: AtomicUsize::new(0) }
+    }
+
+    /// The most that it ever held.
+    pub fn peak_bytes(&self) -> usize {
+        self.peak_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl fmt::Display for QueryMemory {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "query({} of {})", self.own.reserved(), self.limit_bytes)
+    }
+}
+
+impl MemoryPool for QueryMemory {
+    fn name(&self) -> &'static str {
+        "query"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.own.register(consumer);
+        self.shared.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.own.unregister(consumer);
+        self.shared.unregister(consumer);
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.own.grow(reservation, additional);
+        self.shared.grow(reservation, additional);
+        self.peak_bytes.fetch_max(self.own.reserved(), Ordering::Relaxed);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.own.shrink(reservation, shrink);
+        self.shared.shrink(reservation, shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        self.own.try_grow(reservation, additional)?;
+        if let Err(error) = self.shared.try_grow(reservation, additional) {
+            self.own.shrink(reservation, additional);
+            return Err(error);
+        }
+        self.peak_bytes.fetch_max(self.own.reserved(), Ordering::Relaxed);
+        Ok(())
+    }
+
+    fn reserved(&self) -> usize {
+        self.own.reserved()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        MemoryLimit::Finite(self.limit_bytes)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn query(limit_bytes: usize, shared: &Arc<dyn MemoryPool>) -> (Arc<QueryMemory>, MemoryReservation) {
+        let memory = Arc::new(QueryMemory::new(limit_bytes, Arc::clone(shared)));
+        let pool: Arc<dyn MemoryPool> = memory.clone();
+        let reservation = MemoryConsumer::new("join").register(&pool);
+        (memory, reservation)
+    }
+
+    #[test]
+    fn a_query_holds_no_more_than_its_own_limit_and_what_others_leave() {
+        let shared: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(100));
+        let (memory, first) = query(60, &shared);
+        let (_, second) = query(60, &shared);
+        assert!(first.try_grow(61).is_err(), "its own limit");
+        first.try_grow(60).unwrap();
+        assert!(second.try_grow(41).is_err(), "what the first left");
+        assert_eq!(shared.reserved(), 60, "a refusal holds nothing");
+        second.try_grow(40).unwrap();
+        first.free();
+        assert_eq!((memory.reserved(), memory.peak_bytes()), (0, 60));
+        drop(second);
+        assert_eq!(shared.reserved(), 0);
+    }
+}
