@@ -73,17 +73,25 @@ pub struct Problem {
     pub reason: String,
 }
 
+/// Where in a text an error is; both count from 1, columns in characters.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub struct Place {
+    pub line: u64,
+    pub column: u64,
+}
+
 #[derive(Debug)]
 pub struct Error {
     kind: ErrorKind,
     message: String,
     problems: Vec<Problem>,
+    place: Option<Place>,
     source: Option<Source>,
 }
 
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
-        Self { kind, message: message.into(), problems: Vec::new(), source: None }
+        Self { kind, message: message.into(), problems: Vec::new(), place: None, source: None }
     }
 
     pub fn invalid(message: impl Into<String>) -> Self {
@@ -123,12 +131,9 @@ impl Error {
     pub fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         let mut known: Vec<&str> = known.into_iter().collect();
         known.sort_unstable();
-        let nearest = known
-            .iter()
-            .map(|candidate| (strsim::damerau_levenshtein(candidate, name), *candidate))
-            .min()
-            .filter(|(distance, _)| *distance <= name.len().max(3) / 2);
-        let hint = nearest.map(|(_, name)| format!(", did you mean {name}?")).unwrap_or_default();
+        let hint = nearest(name, known.iter().copied())
+            .map(|name| format!(", did you mean {name}?"))
+            .unwrap_or_default();
         let known = if known.is_empty() { String::new() } else { format!(" (known: {})", known.join(", ")) };
         Self::not_found(format!("unknown {what} {name}{hint}{known}"))
     }
@@ -142,6 +147,13 @@ impl Error {
     #[must_use]
     pub fn with_problems(mut self, problems: Vec<Problem>) -> Self {
         self.problems = problems;
+        self
+    }
+
+    /// Says where in the caller's text the error is; an earlier place stays.
+    #[must_use]
+    pub fn with_place(mut self, place: Option<Place>) -> Self {
+        self.place = self.place.or(place);
         self
     }
 
@@ -162,6 +174,11 @@ impl Error {
     pub fn problems(&self) -> &[Problem] {
         &self.problems
     }
+
+    /// Where in the caller's text the error is, where that is known.
+    pub fn place(&self) -> Option<Place> {
+        self.place
+    }
 }
 
 impl fmt::Display for Error {
@@ -174,6 +191,16 @@ impl std::error::Error for Error {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.source.as_deref().map(|source| source as _)
     }
+}
+
+/// The known name that a name was most likely meant to be; none where all are far from it.
+pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    known
+        .into_iter()
+        .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))
+        .min()
+        .filter(|(distance, _)| *distance <= name.len().max(3) / 2)
+        .map(|(_, candidate)| candidate)
 }
 
 /// Classifies by the root cause. Planning errors speak of the caller's own text and are shown;
@@ -208,8 +235,8 @@ impl From<DataFusionError> for Error {
             }
             DataFusionError::External(source) => match source.downcast_ref::<Error>() {
                 Some(own) => {
-                    let (kind, message) = (own.kind, own.message.clone());
-                    return Self::new(kind, message).with_source(error);
+                    let (kind, message, place) = (own.kind, own.message.clone(), own.place);
+                    return Self::new(kind, message).with_place(place).with_source(error);
                 }
                 None => match source.downcast_ref::<ModelError>() {
                     Some(model) => (ErrorKind::InvalidRequest, model.to_string()),

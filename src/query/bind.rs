@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use datafusion::common::TableReference;
@@ -16,6 +17,7 @@ use tributary_udfs::is_journey_function;
 
 use super::answer::Params;
 use super::limits;
+use super::mistakes::{place_of, unreadable};
 use super::params::infer;
 use super::rules::pass_rules;
 use super::stack::on_deep_stack;
@@ -26,6 +28,8 @@ use crate::error::{Error, Result};
 #[derive(Debug, Clone)]
 pub struct BoundQuery {
     pub statement: Statement,
+    /// The text as it was written, for errors that point into it.
+    pub sql: Arc<str>,
     /// The text and the typed values, unambiguously: the query's part of the cache key.
     pub text: String,
     /// Tables and table functions that the text reads, by lowercase name, a function's with `()`; CTEs are not among them.
@@ -82,8 +86,9 @@ pub fn without_values(text: &str) -> Result<BoundQuery> {
     on_deep_stack(|| {
         let statement = read_ad_hoc(text)?;
         let is_listing = matches!(&statement, Statement::Statement(inner) if is_listing(inner));
-        let (tables, text) = (tables(&statement)?, key_text(text, &Values::new())?);
-        refuse_settings(BoundQuery { statement, text, tables, typed: Vec::new() }, is_listing)
+        let (tables, key) = (tables(&statement)?, key_text(text, &Values::new())?);
+        let bound = BoundQuery { statement, sql: text.into(), text: key, tables, typed: Vec::new() };
+        refuse_settings(bound, is_listing)
     })
 }
 
@@ -156,8 +161,11 @@ pub(super) fn placeholders(text: &str) -> Result<BTreeSet<String>> {
 fn parse(text: &str) -> Result<Statement> {
     let mut tokens = limits::tokens(text)?;
     number_marks(&mut tokens);
-    let mut statements =
-        DFParserBuilder::new(tokens).with_recursion_limit(limits::NESTING).build()?.parse_statements()?;
+    let mut statements = DFParserBuilder::new(tokens)
+        .with_recursion_limit(limits::NESTING)
+        .build()
+        .and_then(|mut parser| parser.parse_statements())
+        .map_err(|error| unreadable(text, error))?;
     let (Some(statement), None) = (statements.pop_front(), statements.pop_front()) else {
         return Err(Error::invalid("the text must be exactly one statement"));
     };
@@ -206,8 +214,8 @@ fn finish(text: &str, mut statement: Statement, values: &Values) -> Result<Bound
         return Err(Error::invalid(format!("${name} stands where only a constant may stand")));
     }
     let tables = tables(&statement)?;
-    let text = key_text(text, values)?;
-    Ok(BoundQuery { statement, text, tables, typed: Vec::new() })
+    let key = key_text(text, values)?;
+    Ok(BoundQuery { statement, sql: text.into(), text: key, tables, typed: Vec::new() })
 }
 
 pub(super) fn tree(statement: &Statement) -> Option<&ast::Statement> {
@@ -240,7 +248,8 @@ impl VisitorMut for Binder<'_> {
         let literal = name_of(placeholder).and_then(|name| match self.values.get(name) {
             Some(value) => value.literal(),
             None => Err(Error::unknown("placeholder", placeholder, self.values.keys().map(String::as_str))
-                .with_kind(crate::error::ErrorKind::InvalidRequest)),
+                .with_kind(crate::error::ErrorKind::InvalidRequest)
+                .with_place(place_of(value.span.start))),
         });
         match literal {
             Ok(literal) => *expr = literal,

@@ -71,7 +71,11 @@ pub fn day() -> NaiveDate {
 #[allow(clippy::disallowed_methods)]
 pub async fn empty_store() -> SessionContext {
     let state = SessionStateBuilder::new()
-        .with_config(SessionConfig::new().with_target_partitions(3))
+        .with_config(
+            SessionConfig::new()
+                .with_target_partitions(3)
+                .set_bool("datafusion.sql_parser.collect_spans", true),
+        )
         .with_default_features()
         .with_relation_planners(tributary_udfs::relation_planners());
     let ctx = SessionContext::new_with_state(state.build());

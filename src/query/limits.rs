@@ -9,6 +9,7 @@ use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
+use super::mistakes::untokenizable;
 use crate::error::{Error, Result};
 
 /// The longest text of a statement.
@@ -36,9 +37,7 @@ pub(super) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
     if text.len() > TEXT_BYTES {
         return Err(Error::limit(format!("the text is longer than {TEXT_BYTES} bytes")));
     }
-    let tokens = Tokenizer::new(&GenericDialect {}, text)
-        .tokenize_with_location()
-        .map_err(|error| Error::invalid(error.to_string()).with_source(error))?;
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().map_err(untokenizable)?;
     let words = || tokens.iter().map(|token| &token.token).filter(|token| !is_space(token));
     if words().count() > TOKEN_COUNT {
         return Err(Error::limit(format!("the text has more than {TOKEN_COUNT} tokens")));

@@ -6,6 +6,7 @@ mod answer;
 mod bind;
 mod header;
 mod limits;
+mod mistakes;
 mod named_relation;
 mod params;
 mod progress;

@@ -11,6 +11,7 @@ use datafusion::prelude::{SQLOptions, SessionContext};
 
 use super::answer::Params;
 use super::bind::BoundQuery;
+use super::mistakes::explain;
 use super::progress::Progress;
 use super::registry::{NamedQuery, Registry};
 use super::stack::future_on_deep_stack;
@@ -53,9 +54,12 @@ pub async fn plan(ctx: &SessionContext, query: BoundQuery) -> Result<Planned> {
     let state = ctx.state();
     let task = ctx.task_ctx();
     future_on_deep_stack(async move {
-        let logical = state.statement_to_plan(query.statement).await?;
-        read_only().verify_plan(&logical)?;
-        let plan = state.create_physical_plan(&logical).await?;
+        let planned = async {
+            let logical = state.statement_to_plan(query.statement).await?;
+            read_only().verify_plan(&logical)?;
+            state.create_physical_plan(&logical).await
+        };
+        let plan = planned.await.map_err(|error| explain(&state, &query.sql, error))?;
         Ok(Planned { plan, task })
     })
     .await
@@ -73,8 +77,12 @@ pub struct Described {
 pub async fn describe(ctx: &SessionContext, query: BoundQuery) -> Result<Described> {
     let state = ctx.state();
     future_on_deep_stack(async move {
-        let logical = state.statement_to_plan(query.statement).await?;
-        read_only().verify_plan(&logical)?;
+        let planned = async {
+            let logical = state.statement_to_plan(query.statement).await?;
+            read_only().verify_plan(&logical)?;
+            Ok(logical)
+        };
+        let logical = planned.await.map_err(|error| explain(&state, &query.sql, error))?;
         let mut parameters: Vec<_> = logical
             .get_parameter_types()?
             .into_iter()

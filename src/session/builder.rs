@@ -225,6 +225,8 @@ impl Sessions {
             .with_information_schema(true)
             .with_target_partitions(self.limits.threads);
         let options = config.options_mut();
+        // Errors say where in the text they are.
+        options.sql_parser.collect_spans = true;
         // A physical plan shows the names of files.
         options.explain.logical_plan_only = true;
         // Recursive queries hold their rows outside the memory pool.

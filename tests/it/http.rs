@@ -315,6 +315,14 @@ async fn errors_are_problem_documents_of_one_shape() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_mistake_in_sql_has_its_place_in_the_problem() {
+    let server = Server::open().await;
+    let mistake = problem(server.post("/v1/sql", "select revenu\nfrom orders"), 400).await;
+    assert_eq!(mistake["place"], json!({"line": 1, "column": 8}));
+    assert!(mistake["detail"].as_str().unwrap().contains("did you mean revenue?"), "{mistake}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_key_is_needed_and_its_scope_is_its_limit() {
     let server = Server::closed().await;
     let refused = problem(server.get("/v1/tables"), 401).await;

@@ -63,6 +63,9 @@ impl Problem {
             },
             "request_id": request_id,
         });
+        if let Some(place) = self.error.place() {
+            document["place"] = serde_json::json!(place);
+        }
         if !self.error.problems().is_empty() {
             document["problems"] = serde_json::json!(self.error.problems());
         }
@@ -112,6 +115,14 @@ mod tests {
         assert_eq!(document["code"], "invalid_request");
         assert_eq!(document["problems"][0]["row"], 3);
         assert_eq!(document["request_id"], "r1");
+    }
+
+    #[test]
+    fn a_document_says_where_in_the_text_the_error_is() {
+        let place = crate::error::Place { line: 2, column: 7 };
+        let document = Problem::from(Error::invalid("x").with_place(Some(place))).document("r1");
+        assert_eq!(document["place"], serde_json::json!({"line": 2, "column": 7}));
+        assert_eq!(Problem::from(Error::invalid("x")).document("r1").get("place"), None);
     }
 
     #[test]
