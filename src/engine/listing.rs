@@ -15,7 +15,7 @@ use crate::query::{self, ParamSpec, Params, QUERIES};
 use crate::session::{Pins, SCHEMA};
 
 /// One table as a store sees it.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct TableInfo {
     pub name: String,
     pub summary: String,
@@ -34,6 +34,8 @@ pub struct TableSchema {
     /// The schema of SQL that it is in: `store` or `queries`.
     pub namespace: &'static str,
     pub name: String,
+    pub summary: String,
+    pub grain: String,
     /// The columns that name a row.
     pub key: Vec<String>,
     /// The columns as SQL sees them; what each means is under `REMARKS` of its metadata.
@@ -44,7 +46,7 @@ pub struct TableSchema {
 pub const REMARKS: &str = "remarks";
 
 /// One named query.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
 pub struct QueryInfo {
     pub name: String,
     pub summary: String,
@@ -85,20 +87,12 @@ impl Engine {
 
     /// Every table's columns; they are the same for every store.
     pub fn table_schemas(&self) -> Vec<TableSchema> {
-        let of_table = |table: &Arc<LakeTable>| {
-            let spec = &table.spec;
-            let remark = |field: &FieldRef| match spec.column(field.name()) {
-                Some(column) => {
-                    let remarks = HashMap::from([(REMARKS.to_owned(), column.doc.clone())]);
-                    field.as_ref().clone().with_metadata(remarks)
-                }
-                None => field.as_ref().clone(),
-            };
-            let fields: Vec<_> = spec.table_schema().fields().iter().map(remark).collect();
-            let schema = Arc::new(Schema::new(fields));
-            TableSchema { namespace: SCHEMA, name: spec.name.clone(), key: spec.key.clone(), schema }
-        };
-        self.inner.lake.tables().map(of_table).collect()
+        self.inner.lake.tables().map(described).collect()
+    }
+
+    /// One table's columns.
+    pub fn table_schema(&self, name: &str) -> Result<TableSchema> {
+        self.inner.lake.table(name).map(described)
     }
 
     /// Every named query that SQL can read as a view: those without a required parameter.
@@ -115,7 +109,14 @@ impl Engine {
             }
             let bound = named.bind(&Params::new(), Utc::now().date_naive())?;
             let schema = query::describe(&session, bound).await?.columns;
-            views.push(TableSchema { namespace: QUERIES, name: named.relation(), key: Vec::new(), schema });
+            views.push(TableSchema {
+                namespace: QUERIES,
+                name: named.relation(),
+                summary: named.header.summary.clone(),
+                grain: named.header.grain.clone(),
+                key: Vec::new(),
+                schema,
+            });
         }
         Ok(views.into())
     }
@@ -141,5 +142,25 @@ impl Engine {
                 .to_vec()
         });
         Ok(counts.map(i64::cast_unsigned).sum())
+    }
+}
+
+fn described(table: &Arc<LakeTable>) -> TableSchema {
+    let spec = &table.spec;
+    let remark = |field: &FieldRef| match spec.column(field.name()) {
+        Some(column) => {
+            let remarks = HashMap::from([(REMARKS.to_owned(), column.doc.clone())]);
+            field.as_ref().clone().with_metadata(remarks)
+        }
+        None => field.as_ref().clone(),
+    };
+    let fields: Vec<_> = spec.table_schema().fields().iter().map(remark).collect();
+    TableSchema {
+        namespace: SCHEMA,
+        name: spec.name.clone(),
+        summary: spec.summary.clone(),
+        grain: spec.grain.clone(),
+        key: spec.key.clone(),
+        schema: Arc::new(Schema::new(fields)),
     }
 }

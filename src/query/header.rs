@@ -1,6 +1,6 @@
 //! The header of a query file: TOML in its leading block comment.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
@@ -30,7 +30,7 @@ pub struct Header {
 }
 
 /// One parameter, `$name` in the query's text.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ParamSpec {
     pub name: String,
     #[serde(rename = "type")]

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, TimeUnit};
 use chrono::{DateTime, Days, NaiveDate, SecondsFormat, Utc};
 use datafusion::sql::parser::DFParser;
 use datafusion::sql::sqlparser::ast;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 
@@ -18,7 +18,7 @@ const DECIMAL_DIGITS: usize = 38;
 const ARROW_INSTANT: &str = "Timestamp(Microsecond, Some(\"UTC\"))";
 
 /// What a parameter holds.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum ParamType {
     Text,

@@ -8,6 +8,8 @@ mod http;
 pub mod keys;
 mod options;
 mod server;
+mod sheet;
 
 pub use options::{Limits, ServeOptions, check_exposure, verify};
 pub use server::{Listeners, serve};
+pub use sheet::{ColumnSheet, TableSheet, sheet};

@@ -315,6 +315,21 @@ async fn errors_are_problem_documents_of_one_shape() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_table_tells_its_columns_and_what_they_mean() {
+    let server = Server::open().await;
+    let orders = value(server.get("/v1/tables/orders")).await;
+    assert_eq!((orders["name"].as_str(), &orders["key"]), (Some("orders"), &json!(["order_id"])));
+    let columns = orders["columns"].as_array().unwrap();
+    let revenue = columns.iter().find(|column| column["name"] == "revenue").unwrap();
+    assert_eq!((&revenue["type"], &revenue["is_nullable"]), (&json!("decimal(18,4)"), &json!(false)));
+    assert!(!revenue["doc"].as_str().unwrap().is_empty());
+    let unknown = problem(server.get("/v1/tables/ordrs"), 404).await;
+    assert!(unknown["detail"].as_str().unwrap().contains("did you mean orders?"), "{unknown}");
+    let closed = Server::closed().await;
+    problem(closed.get("/v1/tables/orders"), 401).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_mistake_in_sql_has_its_place_in_the_problem() {
     let server = Server::open().await;
     let mistake = problem(server.post("/v1/sql", "select revenu\nfrom orders"), 400).await;

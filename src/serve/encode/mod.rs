@@ -14,6 +14,7 @@ mod tests;
 pub use encoder::{Encoder, encode};
 pub use format::Format;
 pub use json::cell as json_cell;
+pub use names::{type_name, with_unique_names};
 
 /// How numbers that JSON readers would round are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]

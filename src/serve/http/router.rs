@@ -20,6 +20,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .route("/v1/queries", get(queries::list))
         .route("/v1/queries/{topic}/{name}", get(queries::answer))
         .route("/v1/tables", get(tables::list))
+        .route("/v1/tables/{table}", get(tables::table))
         .route("/api/marketing/analytics/dashboard", get(marketing::dashboard))
         .route("/api/marketing/analytics/attribution", get(marketing::attribution))
         .route("/api/marketing/analytics/roi/{channel}", get(marketing::roi))
