@@ -7,7 +7,7 @@ use clap::{Parser, Subcommand};
 use super::check::CheckArgs;
 use super::demo::DemoArgs;
 use super::erase::EraseArgs;
-use super::exit::EXIT_CODES;
+use super::exit::{EXIT_CODES, Failure, Outcome};
 use super::functions::FunctionsArgs;
 use super::keys::KeysArgs;
 use super::land::LandArgs;
@@ -25,6 +25,7 @@ Settings come from ./tributary.toml (or --config), then from TRIBUTARY_* variabl
 Examples:
   tributary demo
   tributary land orders orders.csv --store my-shop
+  tributary sql --store my-shop
   tributary sql -c 'select count(*) from orders' --store my-shop
   tributary query attribution/by_channel --param model=linear --store my-shop";
 
@@ -73,6 +74,16 @@ pub enum Command {
 }
 
 impl Cli {
+    /// Refuses flags that contradict each other.
+    pub fn verify(&self) -> Outcome {
+        match &self.command {
+            Command::Sql(sql) if sql.names_server() && self.global.data.is_some() => {
+                Err(Failure::usage("--data is a lake here and --server one elsewhere: give one of them"))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// The settings that were given as flags.
     pub fn overrides(&self) -> Overrides {
         let (listen, flight) = match &self.command {

@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 use std::io::Write as _;
 use std::process::ExitCode;
 
+use super::excerpt::excerpt;
 use crate::error::{Error, ErrorKind};
 
 /// What the exit codes mean; shown by `tributary --help`.
@@ -24,6 +25,8 @@ pub enum Failure {
     Usage(Error),
     /// The engine refused or failed.
     Engine(Error),
+    /// The engine refused a text; the excerpt shows the place.
+    Text { error: Error, excerpt: String },
     /// The command ran and its answer is no; it has said why.
     Negative,
     /// Whoever read the output has stopped reading: no fault of ours.
@@ -57,12 +60,20 @@ impl Failure {
         Failure::Usage(Error::invalid(message))
     }
 
+    /// The engine's error about a text, which is shown where the error knows its place in it.
+    pub fn in_text(error: Error, text: &str) -> Self {
+        match excerpt(&error, text) {
+            Some(excerpt) => Failure::Text { error, excerpt },
+            None => error.into(),
+        }
+    }
+
     fn code(&self) -> u8 {
         match self {
             Failure::BrokenPipe => 0,
             Failure::Negative => 1,
             Failure::Usage(_) => 2,
-            Failure::Engine(error) => match error.kind() {
+            Failure::Engine(error) | Failure::Text { error, .. } => match error.kind() {
                 ErrorKind::Internal => 1,
                 ErrorKind::InvalidRequest | ErrorKind::NotFound | ErrorKind::Conflict => 3,
                 ErrorKind::Unauthorized => 4,
@@ -75,12 +86,21 @@ impl Failure {
 
 /// Shows the failure on standard error and gives its exit code.
 pub fn report(failure: &Failure) -> ExitCode {
-    if let Failure::Usage(error) | Failure::Engine(error) = failure {
+    if let Failure::Usage(error) | Failure::Engine(error) | Failure::Text { error, .. } = failure {
         // Standard error may be closed as well: there is nobody left to tell.
-        let _ = std::io::stderr().lock().write_all(describe(error).as_bytes());
+        let _ = std::io::stderr().lock().write_all(message(failure).as_bytes());
         tracing::debug!(kind = error.kind().code(), source = ?std::error::Error::source(error), "failed");
     }
     ExitCode::from(failure.code())
+}
+
+/// What is shown of a failure; nothing where it has spoken for itself.
+pub fn message(failure: &Failure) -> String {
+    match failure {
+        Failure::Usage(error) | Failure::Engine(error) => describe(error),
+        Failure::Text { error, excerpt } => describe(error) + excerpt,
+        Failure::Negative | Failure::BrokenPipe => String::new(),
+    }
 }
 
 fn describe(error: &Error) -> String {

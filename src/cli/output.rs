@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use clap::ValueEnum;
 use futures::{Stream, StreamExt as _};
 
 use super::exit::{Failure, Outcome};
 use super::text_table::{self, Look};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::serve::encode::{EncodeOptions, Encoder, Format};
 
 /// How an answer is written.
@@ -26,8 +27,8 @@ pub struct OutputArgs {
     max_rows: usize,
 }
 
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, clap::ValueEnum)]
-enum OutputFormat {
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
     #[default]
     Table,
     Csv,
@@ -51,12 +52,73 @@ impl OutputFormat {
         }
     }
 
-    fn is_binary(self) -> bool {
+    /// The format of a file, by the ending of its name.
+    pub fn of_file(path: &Path) -> Outcome<Self> {
+        let ending = path.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+        let name = match ending.to_ascii_lowercase().as_str() {
+            "md" => "markdown".to_owned(),
+            "txt" => "table".to_owned(),
+            "jsonl" => "ndjson".to_owned(),
+            ending => ending.to_owned(),
+        };
+        Self::parse(&name)
+    }
+
+    /// Finds a format by its name, or lists the choice.
+    pub fn parse(name: &str) -> Outcome<Self> {
+        let known = Self::names();
+        Self::from_str(name, true).map_err(|_| {
+            let known = known.iter().map(String::as_str);
+            Error::unknown("format", name, known).with_kind(ErrorKind::InvalidRequest).into()
+        })
+    }
+
+    /// The names of all formats.
+    pub fn names() -> Vec<String> {
+        Self::value_variants().iter().map(|format| format.name()).collect()
+    }
+
+    pub fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
+    /// The names of those that a terminal can show.
+    pub fn shown() -> Vec<String> {
+        let is_shown = |name: &String| Self::from_str(name, true).is_ok_and(|format| !format.is_binary());
+        Self::names().into_iter().filter(is_shown).collect()
+    }
+
+    pub fn is_binary(self) -> bool {
         matches!(self, OutputFormat::Arrow | OutputFormat::Parquet)
     }
 }
 
+/// Whether all rows were written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Extent {
+    Whole,
+    /// The table has reached its limit of rows.
+    Cut,
+}
+
 impl OutputArgs {
+    pub fn new(format: OutputFormat, output: Option<PathBuf>, max_rows: usize) -> Self {
+        Self { format, output, max_rows }
+    }
+
+    pub fn format(&self) -> OutputFormat {
+        self.format
+    }
+
+    pub fn max_rows(&self) -> usize {
+        self.max_rows
+    }
+
+    /// Whether a file was named.
+    pub fn is_file(&self) -> bool {
+        self.output.is_some()
+    }
+
     /// Refuses, before anything runs, what could not be shown.
     pub fn verify(&self) -> Outcome {
         if self.format.is_binary() && self.output.is_none() && io::stdout().is_terminal() {
@@ -74,28 +136,47 @@ impl OutputArgs {
         batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
         data_version: String,
     ) -> Outcome {
-        match &self.output {
-            None => self.write_to(&mut io::stdout(), schema, batches, data_version).await,
-            Some(path) => {
-                let folder = path.parent().filter(|folder| *folder != Path::new(""));
-                let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
-                let mut file = file.map_err(unwritable)?;
-                self.write_to(file.as_file_mut(), schema, batches, data_version).await?;
-                file.persist(path).map_err(|error| unwritable(error.error))?;
-                Ok(())
-            }
-        }
+        self.write_over(&mut io::stdout(), schema, batches, data_version).await
     }
 
-    async fn write_to(
+    /// Writes the whole answer: to the file where one was named, else to `out`.
+    pub async fn write_over(
         &self,
         out: &mut (impl Write + Send),
         schema: SchemaRef,
         batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
         data_version: String,
     ) -> Outcome {
+        let extent = match &self.output {
+            None => self.write_to(out, schema, batches, data_version).await?,
+            Some(path) => {
+                let folder = path.parent().filter(|folder| *folder != Path::new(""));
+                let file = tempfile::NamedTempFile::new_in(folder.unwrap_or(Path::new(".")));
+                let mut file = file.map_err(unwritable)?;
+                let extent = self.write_to(file.as_file_mut(), schema, batches, data_version).await?;
+                file.persist(path).map_err(|error| unwritable(error.error))?;
+                extent
+            }
+        };
+        if extent == Extent::Cut {
+            let limit = self.max_rows;
+            eprintln!("more than {limit} rows: --max-rows 0 shows all, --format csv streams them");
+        }
+        Ok(())
+    }
+
+    /// Writes the answer and says whether that was all of it.
+    pub async fn write_to(
+        &self,
+        out: &mut (impl Write + Send),
+        schema: SchemaRef,
+        batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
+        data_version: String,
+    ) -> Outcome<Extent> {
         match self.format.wire() {
-            Some(format) => write_wire(out, format, schema, batches, data_version).await,
+            Some(format) => {
+                write_wire(out, format, schema, batches, data_version).await.map(|()| Extent::Whole)
+            }
             None => self.write_table(out, &schema, batches).await,
         }
     }
@@ -105,7 +186,7 @@ impl OutputArgs {
         out: &mut (impl Write + Send),
         schema: &SchemaRef,
         mut batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
-    ) -> Outcome {
+    ) -> Outcome<Extent> {
         let is_markdown = self.format == OutputFormat::Markdown;
         let limit = if self.max_rows == 0 { usize::MAX } else { self.max_rows };
         let (mut shown, mut rows) = (Vec::new(), 0);
@@ -118,10 +199,7 @@ impl OutputArgs {
         let look = if is_markdown { Look::Markdown } else { Look::Terminal };
         writeln!(out, "{}", text_table::render(look, schema, &shown, limit)?)?;
         out.flush()?;
-        if rows > limit {
-            eprintln!("more than {limit} rows: --max-rows 0 shows all, --format csv streams them");
-        }
-        Ok(())
+        Ok(if rows > limit { Extent::Cut } else { Extent::Whole })
     }
 }
 

@@ -50,6 +50,7 @@ fn report_usage(error: &clap::Error) -> ExitCode {
 }
 
 fn run(cli: Cli) -> Outcome {
+    cli.verify()?;
     let config = config::load(cli.global.config.as_deref(), &cli.overrides()).map_err(Failure::Usage)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
@@ -78,11 +79,11 @@ async fn dispatch(command: Command, config: Config) -> Outcome {
         Command::Nightly(args) => nightly::run(open(&config).await?, args).await,
         Command::Query(args) => query::run(open(&config).await?, args).await,
         Command::Serve(args) => serve::run(open(&config).await?, &config, args).await,
-        Command::Sql(args) => sql::run(open(&config).await?, args).await,
+        Command::Sql(args) => sql::run(&config, args).await,
         Command::Tables(args) => tables::run(open(&config).await?, args).await,
     }
 }
 
-async fn open(config: &Config) -> Outcome<Engine> {
+pub(super) async fn open(config: &Config) -> Outcome<Engine> {
     Ok(Engine::open_with(&config.storage.data, config.engine_options()).await?)
 }

@@ -3,9 +3,10 @@
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use comfy_table::{CellAlignment, Table, presets};
+use comfy_table::{CellAlignment, ContentArrangement, Table, presets};
 
 use crate::error::{Error, Result};
+use crate::serve::encode::with_unique_names;
 
 /// How a table is drawn.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -21,12 +22,26 @@ pub fn empty() -> Table {
     table
 }
 
+/// Draws texts, wrapped to a width where one is given.
+pub fn list(header: &[&str], rows: &[Vec<String>], width: Option<u16>) -> String {
+    let mut table = empty();
+    table.set_header(header);
+    for row in rows {
+        table.add_row(row.iter().map(|cell| escape(Look::Terminal, cell)));
+    }
+    if let Some(width) = width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width);
+    }
+    table.to_string()
+}
+
 /// Draws at most `limit` rows. Null is shown as nothing; numbers stand to the right.
 pub fn render(look: Look, schema: &SchemaRef, batches: &[RecordBatch], limit: usize) -> Result<String> {
     let mut table = empty();
     if look == Look::Markdown {
         table.load_preset(presets::ASCII_MARKDOWN);
     }
+    let schema = with_unique_names(schema);
     table.set_header(schema.fields().iter().map(|field| escape(look, field.name())));
     let mut left = limit;
     for batch in batches {

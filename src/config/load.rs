@@ -16,7 +16,7 @@ use crate::error::{Error, Result};
 const DEFAULT_FILE: &str = "tributary.toml";
 const ENV_PREFIX: &str = "TRIBUTARY_";
 /// Variables that are flags of the command line, not keys of the file.
-const FLAG_VARIABLES: [&str; 2] = ["config", "store"];
+const FLAG_VARIABLES: [&str; 3] = ["config", "key", "store"];
 
 /// Every setting of the program.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]

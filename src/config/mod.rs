@@ -7,9 +7,11 @@ mod load;
 mod queries;
 mod serve;
 mod storage;
+mod terminal;
 
 pub use limits::Limits;
 pub use load::{Config, Overrides, load};
 pub use queries::Queries;
 pub use serve::Serve;
 pub use storage::Storage;
+pub use terminal::Terminal;

@@ -17,3 +17,5 @@ mod lake;
 mod named_relations;
 mod query_limits;
 mod quiet;
+#[cfg(target_os = "linux")]
+mod shell;
