@@ -9,7 +9,7 @@ use std::time::Duration;
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
 use crate::config::Terminal;
-use crate::query::Reading;
+use super::source::Reading;
 
 const BYTES: &str = "{msg:24} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 const ROWS: &str = "{msg:24} {wide_bar} {percent}% {eta}";

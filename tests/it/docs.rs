@@ -1,13 +1,13 @@
-//! The commands of the guides, run as a reader would run them: `sh` blocks set up, `console` blocks show output.
+//! The commands of the guides, run as a reader would run them: `sh` blocks set up, `console` blocks show output, and
+//! `terminal` blocks are typed into the SQL shell.
 
 use std::path::Path;
 use std::process::{Command, Stdio};
 
-/// Guides whose every command is run, by file.
-const GUIDES: [(&str, &str); 2] = [
-    ("docs/attribution.md", include_str!("../../docs/attribution.md")),
-    ("docs/erasure.md", include_str!("../../docs/erasure.md")),
-];
+const ATTRIBUTION: &str = include_str!("../../docs/attribution.md");
+const ERASURE: &str = include_str!("../../docs/erasure.md");
+#[cfg(unix)]
+const SHELL: &str = include_str!("../../docs/shell.md");
 
 /// A fenced block: what stands after the fence, the lines in it, and the number of the first of them.
 struct Block<'a> {
@@ -69,11 +69,55 @@ fn run(folder: &Path, command: &str) -> String {
     text.lines().map(|line| format!("{}\n", line.trim_end())).collect()
 }
 
-/// What the commands of a guide print that the guide does not show.
-fn differences(file: &str, guide: &str) -> String {
+#[test]
+fn every_command_of_the_attribution_guide_prints_what_the_guide_shows() {
+    check("docs/attribution.md", ATTRIBUTION);
+}
+
+#[test]
+fn every_command_of_the_erasure_guide_prints_what_the_guide_shows() {
+    check("docs/erasure.md", ERASURE);
+}
+
+#[cfg(unix)]
+#[test]
+fn every_command_of_the_shell_guide_prints_what_the_guide_shows() {
+    check("docs/shell.md", SHELL);
+}
+
+/// Types the lines behind a prompt into a shell without line editing; what the whole block is then.
+#[cfg(unix)]
+fn typed(folder: &Path, lines: &[&str]) -> String {
+    use rexpect::session::spawn_command;
+    const PROMPT: &str = "small> ";
+    let (command, lines) = lines.split_first().expect("a terminal block begins with a command");
+    let arguments = command.strip_prefix("$ tributary ").expect("the command that starts the shell");
+    let mut shell = Command::new(env!("CARGO_BIN_EXE_tributary"));
+    shell.args(arguments.split(' ')).current_dir(folder).env_clear();
+    shell.envs([("TERM", "dumb"), ("PAGER", ""), ("HOME", folder.to_str().unwrap())]);
+    let mut session = spawn_command(shell, Some(60_000)).unwrap();
+    // It comes byte by byte, and is read as if each were a letter.
+    let text = |raw: String| {
+        let bytes: Vec<u8> = raw.chars().map(|letter| letter as u8).collect();
+        String::from_utf8(bytes).unwrap().replace("\r\n", "\n")
+    };
+    let mut block = format!("{command}\n{}", text(session.exp_string(PROMPT).unwrap()));
+    for line in lines.iter().filter_map(|line| line.strip_prefix(PROMPT)) {
+        session.send_line(line).unwrap();
+        block.extend([PROMPT, line, "\n"]);
+        if line == "\\q" {
+            block.push_str(&text(session.exp_eof().unwrap()));
+            break;
+        }
+        block.push_str(&text(session.exp_string(PROMPT).unwrap()));
+    }
+    block.lines().map(|line| format!("{}\n", line.trim_end())).collect()
+}
+
+fn check(guide: &str, text: &str) {
     let folder = tempfile::tempdir().unwrap();
     let mut differences = String::new();
-    for block in blocks(guide) {
+    for block in blocks(text) {
         match block.language {
             "sh" => {
                 run(folder.path(), &block.lines.join("\n"));
@@ -82,20 +126,24 @@ fn differences(file: &str, guide: &str) -> String {
                 for shown in commands(&block.lines) {
                     let printed = run(folder.path(), &shown.command);
                     if printed != shown.output {
-                        differences.extend([file, ": $ ", &shown.command, &printed]);
+                        differences.extend(["$ ", &shown.command, &printed]);
                     }
                 }
             }
-            language => panic!("{file}:{}: no test runs a block of {language:?}", block.line_number),
+            #[cfg(unix)]
+            "terminal" => {
+                let shown: String = block.lines.iter().map(|line| format!("{line}\n")).collect();
+                let printed = typed(folder.path(), &block.lines);
+                if printed != shown {
+                    differences.push_str(&printed);
+                }
+            }
+            // A sketch: where it leads is elsewhere.
+            "text" => {}
+            language => panic!("line {}: no test runs a block of {language:?}", block.line_number),
         }
     }
-    differences
-}
-
-#[test]
-fn every_command_of_a_guide_prints_what_the_guide_shows() {
-    let differences: String = GUIDES.iter().map(|(file, guide)| differences(file, guide)).collect();
-    assert!(differences.is_empty(), "these print something else than is shown:\n{differences}");
+    assert!(differences.is_empty(), "these print something else than {guide} shows:\n{differences}");
 }
 
 #[test]
