@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use indicatif::{HumanBytes, HumanCount, ProgressBar, ProgressStyle};
 
-use crate::config::Terminal;
 use super::source::Reading;
+use crate::config::Terminal;
 
 const BYTES: &str = "{msg:24} {wide_bar} {bytes}/{total_bytes} {bytes_per_sec} {eta}";
 const ROWS: &str = "{msg:24} {wide_bar} {percent}% {eta}";

@@ -16,7 +16,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::de::DeserializeOwned;
 use url::{Host, Url};
 
-use super::Reply;
+use super::{Reading, Reply};
 use crate::engine::{QueryInfo, TableInfo};
 use crate::error::{Error, ErrorKind, Place, Result};
 use crate::query::Params;
