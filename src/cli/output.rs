@@ -36,6 +36,7 @@ pub enum OutputFormat {
     Ndjson,
     Arrow,
     Parquet,
+    Xlsx,
     Markdown,
 }
 
@@ -49,6 +50,7 @@ impl OutputFormat {
             OutputFormat::Ndjson => Some(Format::Ndjson),
             OutputFormat::Arrow => Some(Format::Arrow),
             OutputFormat::Parquet => Some(Format::Parquet),
+            OutputFormat::Xlsx => Some(Format::Xlsx),
         }
     }
 
@@ -89,7 +91,7 @@ impl OutputFormat {
     }
 
     pub fn is_binary(self) -> bool {
-        matches!(self, OutputFormat::Arrow | OutputFormat::Parquet)
+        matches!(self, OutputFormat::Arrow | OutputFormat::Parquet | OutputFormat::Xlsx)
     }
 }
 
@@ -123,7 +125,7 @@ impl OutputArgs {
     pub fn verify(&self) -> Outcome {
         if self.format.is_binary() && self.output.is_none() && io::stdout().is_terminal() {
             return Err(Failure::usage(
-                "parquet and arrow are not text: add --output FILE, or send the output to a file or a pipe",
+                "parquet, arrow and xlsx are not text: add --output FILE, or send the output to a file or a pipe",
             ));
         }
         Ok(())

@@ -27,4 +27,5 @@ source "$here/server.sh"
 prepare
 serve_keys demo demo-eu
 python flight_sql.py "$flight" "$key" "$other" "$url"
+python spreadsheet.py "$url" "$key"
 python guides.py "$flight" "$key" ${postgres:+"$postgres"}

@@ -4,6 +4,8 @@ use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use crate::spreadsheet::{self, Cell};
+
 const ORDERS: &str = "\
 order_id,customer_id,ordered_at,status,currency,revenue
 o1,ada,2026-03-04T09:00:00Z,completed,USD,100.01
@@ -203,4 +205,21 @@ fn erasing_asks_for_a_yes_and_then_leaves_nothing() {
     let report: serde_json::Value = serde_json::from_str(&report).unwrap();
     assert_eq!((&report["rows"]["orders"], &report["rows_left"]), (&1.into(), &0.into()));
     assert_eq!(left(), "n\n1\n");
+}
+
+#[test]
+fn an_answer_is_written_as_a_spreadsheet() {
+    let lake = Lake::with_orders();
+    lake.stdout(&[
+        "sql",
+        "-c",
+        "select order_id, revenue from orders order by 1",
+        "--format",
+        "xlsx",
+        "-o",
+        "orders.xlsx",
+    ]);
+    let cells = spreadsheet::cells(&std::fs::read(lake.0.path().join("orders.xlsx")).unwrap());
+    assert_eq!((&cells["A1"], &cells["A2"]), (&Cell::Text("order_id".into()), &Cell::Text("o1".into())));
+    assert_eq!((&cells["B2"], &cells["B3"]), (&Cell::Number(100.01), &Cell::Number(19.99)));
 }

@@ -295,7 +295,7 @@ async fn errors_are_problem_documents_of_one_shape() {
     assert_eq!(wrong.headers()["allow"], "POST");
     problem_of(wrong, 405).await;
     problem(server.get("/v1/queries/performance/nothing"), 404).await;
-    problem(server.get("/v1/queries/performance/channels.xlsx"), 406).await;
+    problem(server.get("/v1/queries/performance/channels.pdf"), 406).await;
     problem(server.get("/v1/queries/performance/channels").header("accept", "image/png"), 406).await;
     problem(server.get("/v1/queries/performance/channels?strat=2026-01-01"), 400).await;
     problem(server.get("/v1/queries/performance/channels?start=a&start=b"), 400).await;

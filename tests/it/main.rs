@@ -19,3 +19,5 @@ mod query_limits;
 mod quiet;
 #[cfg(target_os = "linux")]
 mod shell;
+mod spreadsheet;
+mod type_matrix;

@@ -11,7 +11,7 @@ use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::properties::WriterProperties;
 
 use super::names::with_unique_names;
-use super::{EncodeOptions, Format, csv, json};
+use super::{EncodeOptions, Format, csv, json, xlsx};
 use crate::error::{Error, Result};
 
 /// Rows of a Parquet row group: small enough to hold in memory for every answer being sent.
@@ -53,6 +53,7 @@ enum Sink {
     Csv,
     Arrow(Box<StreamWriter<Vec<u8>>>),
     Parquet(Box<ArrowWriter<Vec<u8>>>),
+    Xlsx(Box<xlsx::Sheet>),
 }
 
 impl Encoder {
@@ -66,6 +67,7 @@ impl Encoder {
                 StreamWriter::try_new(Vec::new(), &schema).map_err(|error| refused(format, error))?,
             )),
             Format::Parquet => Sink::Parquet(Box::new(parquet_writer(&schema)?)),
+            Format::Xlsx => Sink::Xlsx(Box::new(xlsx::Sheet::new(&schema, options.folder.as_deref())?)),
         };
         Ok(Self { schema, options: options.clone(), rows: 0, has_begun: false, sink })
     }
@@ -95,6 +97,7 @@ impl Encoder {
                 writer.write(&batch).map_err(|error| refused(Format::Parquet, error))?;
                 out.append(writer.inner_mut());
             }
+            Sink::Xlsx(sheet) => sheet.write(batch)?,
         }
         self.rows += batch.num_rows();
         Ok(())
@@ -103,7 +106,7 @@ impl Encoder {
     /// Appends what completes the document.
     pub fn finish(mut self, out: &mut Vec<u8>) -> Result<()> {
         self.begin(out);
-        match &mut self.sink {
+        match self.sink {
             Sink::Json { .. } => {
                 let version = serde_json::Value::from(self.options.data_version.as_str());
                 out.extend_from_slice(
@@ -111,14 +114,15 @@ impl Encoder {
                 );
             }
             Sink::Ndjson { .. } | Sink::Csv => {}
-            Sink::Arrow(writer) => {
+            Sink::Arrow(mut writer) => {
                 writer.finish().map_err(|error| refused(Format::Arrow, error))?;
                 out.append(writer.get_mut());
             }
-            Sink::Parquet(writer) => {
+            Sink::Parquet(mut writer) => {
                 writer.finish().map_err(|error| refused(Format::Parquet, error))?;
                 out.append(writer.inner_mut());
             }
+            Sink::Xlsx(sheet) => sheet.finish(out)?,
         }
         Ok(())
     }
@@ -133,7 +137,7 @@ impl Encoder {
                 out.extend_from_slice(format!("{{\"meta\":{meta},\"data\":[").as_bytes());
             }
             Sink::Csv => csv::header(&self.schema, out),
-            Sink::Ndjson { .. } | Sink::Arrow(_) | Sink::Parquet(_) => {}
+            Sink::Ndjson { .. } | Sink::Arrow(_) | Sink::Parquet(_) | Sink::Xlsx(_) => {}
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use crate::error::{Error, ErrorKind, Result};
 
+const SPREADSHEET: &str = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet";
+
 /// A wire format.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
@@ -10,11 +12,13 @@ pub enum Format {
     Csv,
     Arrow,
     Parquet,
+    Xlsx,
 }
 
 impl Format {
     /// Every format, the preferred one first.
-    pub const ALL: [Format; 5] = [Format::Json, Format::Ndjson, Format::Csv, Format::Arrow, Format::Parquet];
+    pub const ALL: [Format; 6] =
+        [Format::Json, Format::Ndjson, Format::Csv, Format::Arrow, Format::Parquet, Format::Xlsx];
 
     /// The name, which is also the file extension.
     pub fn name(self) -> &'static str {
@@ -24,6 +28,7 @@ impl Format {
             Format::Csv => "csv",
             Format::Arrow => "arrow",
             Format::Parquet => "parquet",
+            Format::Xlsx => "xlsx",
         }
     }
 
@@ -35,6 +40,7 @@ impl Format {
             Format::Csv => "text/csv; charset=utf-8",
             Format::Arrow => "application/vnd.apache.arrow.stream",
             Format::Parquet => "application/vnd.apache.parquet",
+            Format::Xlsx => SPREADSHEET,
         }
     }
 
@@ -46,6 +52,7 @@ impl Format {
             Format::Csv => &["text/csv"],
             Format::Arrow => &["application/vnd.apache.arrow.stream"],
             Format::Parquet => &["application/vnd.apache.parquet", "application/x-parquet"],
+            Format::Xlsx => &[SPREADSHEET],
         }
     }
 

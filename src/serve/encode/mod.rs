@@ -1,6 +1,6 @@
 //! Record batches become bytes of a wire format. In: a schema and batches, whole or one by one. Out:
-//! JSON, NDJSON, CSV, Arrow IPC or Parquet. How a value looks depends on its column's type alone,
-//! never on the query; this room refuses nothing that Arrow can hold.
+//! JSON, NDJSON, CSV, Arrow IPC, Parquet or a spreadsheet. How a value looks depends on its column's type alone,
+//! never on the query; this room refuses nothing that the format can hold.
 
 mod column;
 mod csv;
@@ -10,11 +10,14 @@ mod json;
 mod names;
 #[cfg(test)]
 mod tests;
+mod xlsx;
 
 pub use encoder::{Encoder, encode};
 pub use format::Format;
-pub use json::cell as json_cell;
+pub use json::{cell as json_cell, meta as columns};
 pub use names::{type_name, with_unique_names};
+
+use std::path::PathBuf;
 
 /// How numbers that JSON readers would round are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -32,4 +35,6 @@ pub struct EncodeOptions {
     pub numbers: Numbers,
     /// Shown in a JSON document; the other formats have no place for it.
     pub data_version: String,
+    /// Where what has to wait for the end may be written; where the system keeps such files without it.
+    pub folder: Option<PathBuf>,
 }

@@ -21,7 +21,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
 }
 
 fn text(format: Format, batches: &[RecordBatch], numbers: Numbers) -> String {
-    let options = EncodeOptions { numbers, data_version: "v7".into() };
+    let options = EncodeOptions { numbers, data_version: "v7".into(), ..EncodeOptions::default() };
     let mut out = Vec::new();
     encode(format, &batches[0].schema(), batches, &options, &mut out).unwrap();
     String::from_utf8(out).unwrap()

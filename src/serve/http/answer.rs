@@ -57,7 +57,8 @@ pub fn respond(
     format: Format,
     numbers: Numbers,
 ) -> Result<Response, Problem> {
-    let options = EncodeOptions { numbers, data_version: answer.data_version.clone() };
+    let options =
+        EncodeOptions { numbers, data_version: answer.data_version.clone(), ..EncodeOptions::default() };
     let mut bytes = Vec::new();
     encode(format, &answer.schema, &answer.batches, &options, &mut bytes)?;
     let mut response = bytes.into_response();

@@ -35,6 +35,7 @@ pub fn router(state: Arc<AppState>) -> Router {
     // Arrow and Parquet answers are compressed by themselves, or fast because they are not.
     let worth_it = SizeAbove::new(1024)
         .and(NotForContentType::const_new("application/vnd.apache"))
+        .and(NotForContentType::const_new("application/vnd.openxmlformats"))
         .and(NotForContentType::IMAGES)
         .and(NotForContentType::SSE);
     answers

@@ -45,7 +45,7 @@ pub async fn run(
         state.engine.sql(&caller.store, &text, &params).await?;
     // The first batch is computed before the status is sent: most failures come here.
     let first = stream.next().await.transpose().map_err(Error::from)?;
-    let options = EncodeOptions { numbers, data_version: data_version.clone() };
+    let options = EncodeOptions { numbers, data_version: data_version.clone(), ..EncodeOptions::default() };
     let encoder = Encoder::new(format, &stream.schema(), &options)?;
     let batches = futures::stream::iter(first.map(Ok)).chain(stream.map(|batch| batch.map_err(Error::from)));
     let mut response =
