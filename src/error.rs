@@ -28,6 +28,8 @@ pub enum ErrorKind {
     LimitExceeded,
     /// The time allowed for the request is over: ask for less, or allow more.
     Timeout,
+    /// The request was cancelled while it ran: send it again if it was not you.
+    Cancelled,
     /// The store or the server cannot answer now: try again later.
     Unavailable,
     /// A fault of the engine: report it with the request's id.
@@ -36,13 +38,14 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, for tests and documents that list them.
-    pub const ALL: [ErrorKind; 8] = [
+    pub const ALL: [ErrorKind; 9] = [
         ErrorKind::InvalidRequest,
         ErrorKind::NotFound,
         ErrorKind::Unauthorized,
         ErrorKind::Conflict,
         ErrorKind::LimitExceeded,
         ErrorKind::Timeout,
+        ErrorKind::Cancelled,
         ErrorKind::Unavailable,
         ErrorKind::Internal,
     ];
@@ -56,6 +59,7 @@ impl ErrorKind {
             ErrorKind::Conflict => "conflict",
             ErrorKind::LimitExceeded => "limit_exceeded",
             ErrorKind::Timeout => "timeout",
+            ErrorKind::Cancelled => "cancelled",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::Internal => "internal",
         }
@@ -224,7 +228,7 @@ impl From<DataFusionError> for Error {
                 errors.first().map_or_else(|| "invalid query".into(), DataFusionError::strip_backtrace),
             ),
             DataFusionError::ResourcesExhausted(_) => {
-                (ErrorKind::LimitExceeded, "the query needs more memory than it may use".into())
+                (ErrorKind::LimitExceeded, "the query needs more memory than it may use: aggregate or filter earlier, or raise the limit".into())
             }
             DataFusionError::ArrowError(..) | DataFusionError::Execution(_) => (
                 ErrorKind::InvalidRequest,

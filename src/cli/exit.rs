@@ -77,7 +77,7 @@ impl Failure {
                 ErrorKind::Internal => 1,
                 ErrorKind::InvalidRequest | ErrorKind::NotFound | ErrorKind::Conflict => 3,
                 ErrorKind::Unauthorized => 4,
-                ErrorKind::LimitExceeded | ErrorKind::Timeout => 5,
+                ErrorKind::LimitExceeded | ErrorKind::Timeout | ErrorKind::Cancelled => 5,
                 ErrorKind::Unavailable => 6,
             },
         }

@@ -36,6 +36,8 @@ pub enum Door<'a> {
 #[derive(Debug)]
 pub struct Caller {
     pub store: String,
+    /// Which of the store's keys it is; all callers of an open server are one.
+    pub key: String,
     _place: OwnedSemaphorePermit,
 }
 
@@ -75,7 +77,11 @@ impl From<Error> for Refusal {
 
 impl Caller {
     pub fn of(store: impl Into<String>, place: OwnedSemaphorePermit) -> Self {
-        Self { store: store.into(), _place: place }
+        Self { store: store.into(), key: String::new(), _place: place }
+    }
+
+    fn with_key(self, key: String) -> Self {
+        Self { key, ..self }
     }
 }
 
@@ -130,7 +136,7 @@ impl Access {
         let waiting = tokio::time::timeout(self.queue_wait, self.gate(&gate).acquire_owned());
         // The gate is never closed; waiting too long is the only way not to pass it.
         let place = waiting.await.ok().and_then(Result::ok).ok_or(Refusal::Busy)?;
-        Ok(Caller::of(store, place))
+        Ok(Caller::of(store, place).with_key(gate))
     }
 
     /// The gate that bounds how many requests of one key run at once.

@@ -9,6 +9,7 @@ pub mod keys;
 mod options;
 mod server;
 mod sheet;
+mod statements;
 
 pub use options::{Limits, ServeOptions, check_exposure, verify};
 pub use server::{Listeners, serve};

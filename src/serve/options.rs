@@ -33,6 +33,16 @@ pub struct Limits {
     pub request_timeout: Duration,
     /// The longest silence of a client that sends a body.
     pub body_idle_timeout: Duration,
+    /// Jobs of one key that run at once; further ones are refused.
+    pub jobs_per_key: usize,
+    /// Results of one key's jobs that wait; the oldest goes where one more comes.
+    pub jobs_kept_per_key: usize,
+    /// The longest time that a job may run.
+    pub job_timeout: Duration,
+    /// How long a job's result waits to be fetched.
+    pub job_results_kept: Duration,
+    /// Bytes of disk that all results together may take.
+    pub job_results_bytes: u64,
     /// The time that requests in flight get when the server stops.
     pub shutdown_grace: Duration,
 }
@@ -46,6 +56,11 @@ impl Default for Limits {
             queue_wait: Duration::from_secs(10),
             request_timeout: Duration::from_mins(2),
             body_idle_timeout: Duration::from_mins(1),
+            jobs_per_key: 4,
+            jobs_kept_per_key: 100,
+            job_timeout: Duration::from_mins(15),
+            job_results_kept: Duration::from_hours(1),
+            job_results_bytes: 4 << 30,
             shutdown_grace: Duration::from_secs(30),
         }
     }

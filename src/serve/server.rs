@@ -59,8 +59,11 @@ pub async fn serve(
         }
         None => None,
     };
+    let statements = state.statements.clone();
     let http = axum::serve(listeners.http, http::router(state)).with_graceful_shutdown(async move {
         shutdown.await;
+        // Nobody can fetch their results any more.
+        statements.close();
         stop.send_replace(true);
     });
     let ended = |error: Box<dyn std::error::Error + Send + Sync>| {

@@ -16,13 +16,13 @@ use tributary::serve::{Limits, ServeOptions, serve};
 use crate::support::land_rows;
 
 /// A server on a free port over a lake of its own.
-struct Server {
-    url: String,
-    client: Client,
-    keys: KeyStore,
-    engine: Engine,
-    stop: Option<oneshot::Sender<()>>,
-    task: JoinHandle<tributary::Result<()>>,
+pub struct Server {
+    pub url: String,
+    pub client: Client,
+    pub keys: KeyStore,
+    pub engine: Engine,
+    pub stop: Option<oneshot::Sender<()>>,
+    pub task: JoinHandle<tributary::Result<()>>,
     _folder: TempDir,
 }
 
@@ -32,7 +32,7 @@ impl Server {
         Self::begin(false, false, Limits::default()).await
     }
 
-    async fn start(open: bool, limits: Limits) -> Self {
+    pub async fn start(open: bool, limits: Limits) -> Self {
         Self::begin(open, !open, limits).await
     }
 
@@ -60,23 +60,23 @@ impl Server {
         Self { url, client: Client::new(), keys, engine, stop: Some(stop), task, _folder: folder }
     }
 
-    async fn open() -> Self {
+    pub async fn open() -> Self {
         Self::start(true, Limits::default()).await
     }
 
-    async fn closed() -> Self {
+    pub async fn closed() -> Self {
         Self::start(false, Limits::default()).await
     }
 
-    fn get(&self, path: &str) -> RequestBuilder {
+    pub fn get(&self, path: &str) -> RequestBuilder {
         self.client.get(format!("{}{path}", self.url))
     }
 
-    fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
+    pub fn post(&self, path: &str, body: impl Into<reqwest::Body>) -> RequestBuilder {
         self.client.post(format!("{}{path}", self.url)).body(body)
     }
 
-    fn key(&self, store: &str, scope: Scope) -> String {
+    pub fn key(&self, store: &str, scope: Scope) -> String {
         self.keys.create(store, &[scope]).unwrap().1.expose_secret().to_owned()
     }
 }
@@ -113,7 +113,7 @@ async fn land_sample(engine: &Engine) {
 
 const PERIOD: &str = "start_date=2026-01-11&end_date=2026-01-21";
 
-async fn value(request: RequestBuilder) -> Value {
+pub async fn value(request: RequestBuilder) -> Value {
     let response = request.send().await.unwrap();
     let status = response.status();
     let text = response.text().await.unwrap();
@@ -121,15 +121,15 @@ async fn value(request: RequestBuilder) -> Value {
     serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}"))
 }
 
-async fn json_of(response: Response) -> Value {
+pub async fn json_of(response: Response) -> Value {
     serde_json::from_str(&response.text().await.unwrap()).unwrap()
 }
 
-async fn problem(request: RequestBuilder, status: u16) -> Value {
+pub async fn problem(request: RequestBuilder, status: u16) -> Value {
     problem_of(request.send().await.unwrap(), status).await
 }
 
-async fn problem_of(response: Response, status: u16) -> Value {
+pub async fn problem_of(response: Response, status: u16) -> Value {
     let (given, headers) = (response.status(), response.headers().clone());
     let text = response.text().await.unwrap();
     assert_eq!(given.as_u16(), status, "{text}");

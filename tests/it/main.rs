@@ -11,6 +11,7 @@ mod erasure;
 mod flight;
 mod goldens;
 mod http;
+mod http_sql;
 mod invariants;
 mod journeys;
 mod lake;

@@ -75,6 +75,7 @@ pub fn status(error: &Error) -> Status {
         ErrorKind::Conflict => Status::aborted(message),
         ErrorKind::LimitExceeded => Status::resource_exhausted(message),
         ErrorKind::Timeout => Status::deadline_exceeded(message),
+        ErrorKind::Cancelled => Status::cancelled(message),
         ErrorKind::Unavailable => Status::unavailable(message),
         ErrorKind::Internal => {
             tracing::error!(error = ?error, "a Flight request failed");

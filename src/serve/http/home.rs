@@ -100,7 +100,8 @@ fn endpoints_part(store: Option<&str>) -> String {
     let _ = write!(
         part,
         "curl{key} -H 'Accept: text/csv' --data 'select channel, count(*) from touchpoints group by 1' \
-         HOST/v1/sql{store}\ncurl{key} --data-binary @orders.csv HOST/v1/land/orders{store}"
+         HOST/v1/sql{store}\n\
+         curl{key} -H 'Prefer: respond-async' --data 'select * from touchpoints' HOST/v1/sql{store}\ncurl{key} --data-binary @orders.csv HOST/v1/land/orders{store}"
     );
     part + "</pre>"
 }

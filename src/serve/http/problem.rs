@@ -92,7 +92,8 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         ErrorKind::InvalidRequest => StatusCode::BAD_REQUEST,
         ErrorKind::NotFound => StatusCode::NOT_FOUND,
         ErrorKind::Unauthorized => StatusCode::UNAUTHORIZED,
-        ErrorKind::Conflict => StatusCode::CONFLICT,
+        // Somebody else decided that it ends.
+        ErrorKind::Conflict | ErrorKind::Cancelled => StatusCode::CONFLICT,
         // Not 429: a client that sends the same again gets the same again.
         ErrorKind::LimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,

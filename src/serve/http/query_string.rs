@@ -36,6 +36,25 @@ impl QueryString {
         Ok(self.take("format").map(|name| Format::parse(&name)).transpose()?)
     }
 
+    /// Takes a flag: `1`, `0`, `true` or `false`.
+    pub fn take_flag(&mut self, name: &str) -> Result<bool, Problem> {
+        match self.take(name).as_deref() {
+            None | Some("0" | "false") => Ok(false),
+            Some("1" | "true") => Ok(true),
+            Some(_) => Err(Error::invalid(format!("{name} has to be 1 or 0")).into()),
+        }
+    }
+
+    /// Takes a whole number that is not below 0.
+    pub fn take_count(&mut self, name: &str) -> Result<Option<u64>, Problem> {
+        let parse = |count: String| {
+            count.parse().map_err(|error| {
+                Error::invalid(format!("{name} has to be a whole number, 0 or more")).with_source(error)
+            })
+        };
+        Ok(self.take(name).map(parse).transpose()?)
+    }
+
     /// Takes `numbers`.
     pub fn take_numbers(&mut self) -> Result<Numbers, Problem> {
         match self.take("numbers").as_deref() {

@@ -17,6 +17,8 @@ pub fn router(state: Arc<AppState>) -> Router {
     let answers = Router::new()
         .route("/", get(home::page))
         .route("/v1/sql", post(sql::run))
+        .route("/v1/sql/{id}", get(sql::status).delete(sql::delete))
+        .route("/v1/sql/{id}/result", get(sql::result))
         .route("/v1/queries", get(queries::list))
         .route("/v1/queries/{topic}/{name}", get(queries::answer))
         .route("/v1/tables", get(tables::list))

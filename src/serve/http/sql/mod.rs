@@ -1,0 +1,11 @@
+//! `/v1/sql`: read-only SQL in; rows as they are computed, a result that waits, or what the statement would cost.
+
+mod asked;
+mod explain;
+mod jobs;
+mod question;
+mod rows;
+mod run;
+
+pub use jobs::{delete, result, status};
+pub use run::run;
