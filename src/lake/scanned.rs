@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::ops::Range;
 
 use datafusion::common::stats::Precision;
-use datafusion::datasource::physical_plan::FileScanConfig;
+use datafusion::datasource::physical_plan::{FileGroup, FileScanConfig};
 use datafusion::datasource::source::DataSourceExec;
 use datafusion::physical_plan::ExecutionPlan;
 
@@ -36,7 +36,7 @@ pub fn scanned(plan: &dyn ExecutionPlan) -> Option<Scanned> {
     let config = source.downcast_ref::<FileScanConfig>()?;
     let mut scanned = Scanned { table: String::new(), files: 0, bytes: 0, rows: 0 };
     let mut seen = HashSet::new();
-    for file in config.file_groups.iter().flat_map(|group| group.iter()) {
+    for file in config.file_groups.iter().flat_map(FileGroup::iter) {
         let path = file.object_meta.location.as_ref();
         // A large file may be read in parts.
         if !seen.insert(path) {

@@ -8,7 +8,7 @@ use datafusion::physical_plan::metrics::MetricsSet;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 
 use crate::lake::{Scanned, scanned};
-use crate::session::{QueryMemory, Reading, Watched};
+use crate::session::{QueryMemory, Reading, Spread, Watched};
 
 /// A running query, seen from outside.
 #[derive(Debug, Clone)]
@@ -97,7 +97,7 @@ fn collect_scans(plan: &Arc<dyn ExecutionPlan>, tables: &mut Vec<Scanned>) {
 fn operator(plan: &Arc<dyn ExecutionPlan>, measured: bool) -> Operator {
     let any: &dyn std::any::Any = plan.as_ref();
     // What only passes rows on says nothing about the query.
-    if (any.is::<Watched>() || any.is::<CooperativeExec>())
+    if (any.is::<Watched>() || any.is::<Spread>() || any.is::<CooperativeExec>())
         && let [input] = plan.children()[..]
     {
         return operator(input, measured);

@@ -9,6 +9,7 @@ mod listed_view;
 mod memory;
 mod pinned_table;
 mod scratch;
+mod spread;
 mod watched;
 
 pub use builder::{CATALOG, Limits, Only, Pins, SCHEMA, Sessions};
@@ -16,4 +17,5 @@ pub use interruption::{Interruption, Waiting};
 pub use listed_view::listed_views;
 pub use memory::QueryMemory;
 pub use scratch::Scratch;
+pub use spread::Spread;
 pub use watched::{Reading, Watched};

@@ -15,6 +15,7 @@ use datafusion::physical_expr::PhysicalExpr;
 use datafusion::physical_expr::expressions::lit;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::coop::make_cooperative;
+use datafusion::physical_plan::execution_plan::replace_children_if_necessary;
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{
     CrossJoinExec, HashJoinExec, NestedLoopJoinExec, NestedLoopJoinExecBuilder,
@@ -25,6 +26,7 @@ use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, Pla
 use futures::TryStreamExt;
 
 use super::interruption::{Interruptible, Interruption};
+use super::spread::Spread;
 
 /// What a session's plans have read so far.
 #[derive(Debug, Default)]
@@ -93,7 +95,12 @@ impl Watch {
             } else {
                 plan
             }
-        } else if any.is::<CrossJoinExec>() || any.is::<UnnestExec>() || plan.children().is_empty() {
+        } else if let Some(unnest) = any.downcast_ref::<UnnestExec>() {
+            let lists = unnest.list_column_indices().iter();
+            let lists = lists.map(|list| (list.index_in_input_schema, list.depth)).collect();
+            let input = Arc::clone(unnest.children()[0]);
+            replace_children_if_necessary(Arc::clone(&plan), vec![Arc::new(Spread::new(input, lists))])?
+        } else if any.is::<CrossJoinExec>() || plan.children().is_empty() {
             plan
         } else {
             return Ok(Transformed::no(plan));

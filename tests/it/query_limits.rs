@@ -70,6 +70,8 @@ async fn a_call_that_makes_much_out_of_little_is_refused() {
          select sum(length(replace(s, 'x', s))) from a",
         "with a as (select repeat('x', 1000 + value) as s from range(0, 8192)) \
          select sum(length(regexp_replace(s, 'x+', (select repeat('\\0', 1000)), 'g'))) from a",
+        "select sum(length(s)) from (select unnest(range(0, 100000)) as u, s from \
+         (select repeat('x', 10000 + value % 2) as s from range(0, 8)) x) y",
         &long_pattern,
         &long_operator,
         &long_literal,
@@ -102,6 +104,11 @@ async fn calls_within_their_bounds_are_what_they_always_were() {
             "25002500",
         ),
         ("select count(*) from range(0, 20000) where value::text ~ '^1{2,3}$'", "2"),
+        (
+            "select sum(length(s)) from (select unnest(range(0, 300)) as u, s from (select repeat('x', 10000 + value % 2) as s from range(0, 1000)) x) y",
+            "3000150000",
+        ),
+        ("select count(*) from (select unnest([[1, 2], [3], []]) as l, unnest([1, 2]) as n) x", "3"),
         ("select regexp_replace('abc', '(b)', '[\\1]')", "a[b]c"),
         ("select count(*) from range(0, 100) where value::text like '1%' and value::text ~ '^1'", "11"),
     ] {

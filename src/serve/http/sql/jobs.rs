@@ -106,7 +106,7 @@ pub async fn result(
     let wire = Wire { format, numbers, data_version: kept.data_version.clone(), deadline };
     let mut rows = Box::pin(kept.read(offset, limit)).fuse();
     let first = rows.next().await.transpose()?;
-    let mut response = respond(&state, &kept.schema, first, rows, wire, Held::new(caller, None))?;
+    let mut response = respond(&state, &kept.schema, first, rows, &wire, Held::new(caller, None))?;
     response.headers_mut().insert("tributary-rows", HeaderValue::from(kept.rows()));
     Ok(response)
 }

@@ -68,7 +68,7 @@ pub async fn answer(
     let (schema, first, rest, data_version) = statement.unless_cancelled(begun).await?;
     let wire = Wire { format, numbers, data_version, deadline };
     let held = Held::new(caller, Some(statement));
-    respond(state, &schema, first, rest, wire, held)
+    respond(state, &schema, first, rest, &wire, held)
 }
 
 /// How rows leave.
@@ -85,7 +85,7 @@ pub fn respond(
     schema: &SchemaRef,
     first: Option<RecordBatch>,
     rest: impl Stream<Item = Result<RecordBatch>> + Send + Unpin + 'static,
-    wire: Wire,
+    wire: &Wire,
     held: Held,
 ) -> Result<Response> {
     let options = EncodeOptions {
