@@ -33,8 +33,11 @@ impl Scratch {
         std::fs::create_dir_all(&inside).map_err(failed)?;
         clear_abandoned(&inside);
         let folder = tempfile::Builder::new().prefix(PREFIX).tempdir_in(&inside).map_err(failed)?;
-        let lock = File::create(folder.path().join(LOCK)).map_err(failed)?;
+        // It has its name only once it is locked: another process would take a free one for abandoned.
+        let unlocked = folder.path().join("lock.new");
+        let lock = File::create(&unlocked).map_err(failed)?;
         lock.try_lock().map_err(|error| failed(error.into()))?;
+        std::fs::rename(&unlocked, folder.path().join(LOCK)).map_err(failed)?;
         Ok(Self { folder, _lock: lock })
     }
 
