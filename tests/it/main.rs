@@ -21,4 +21,5 @@ mod quiet;
 #[cfg(target_os = "linux")]
 mod shell;
 mod spreadsheet;
+mod type_cases;
 mod type_matrix;
