@@ -91,13 +91,21 @@ pub async fn run(source: Source, values: Params, output: &OutputArgs) -> Outcome
 fn listen(told: Arc<Notify>) -> Outcome {
     let deaf = |error| Error::unavailable("Ctrl-C cannot be waited for").with_source(error);
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(deaf)?;
+    let (ready, listening) = std::sync::mpsc::channel();
     let waiting = async move {
-        while tokio::signal::ctrl_c().await.is_ok() {
+        let mut next = Box::pin(tokio::signal::ctrl_c());
+        // Heard before the first line is read: the line editor puts back whatever it has found there.
+        let _ = futures::poll!(next.as_mut());
+        let _ = ready.send(());
+        while next.await.is_ok() {
             told.notify_waiters();
+            next = Box::pin(tokio::signal::ctrl_c());
         }
     };
     let thread = std::thread::Builder::new().name("tributary-signals".to_owned());
     thread.spawn(move || runtime.block_on(waiting)).map_err(deaf)?;
+    // It comes at once; a thread that has ended says that nobody listens.
+    listening.recv().map_err(|error| Error::unavailable("Ctrl-C cannot be waited for").with_source(error))?;
     Ok(())
 }
 
