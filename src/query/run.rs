@@ -1,11 +1,14 @@
 //! Plans and runs bound queries, read-only, on a stack that long expressions do not overflow.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono::NaiveDate;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::physical_plan::{ExecutionPlan, common};
 use datafusion::prelude::{SQLOptions, SessionContext};
 
@@ -83,10 +86,14 @@ pub async fn describe(ctx: &SessionContext, query: BoundQuery) -> Result<Describ
             Ok(logical)
         };
         let logical = planned.await.map_err(|error| explain(&state, &query.sql, error))?;
+        let asked = asked_types(&logical)?;
         let mut parameters: Vec<_> = logical
             .get_parameter_types()?
             .into_iter()
-            .map(|(name, kind)| (name.trim_start_matches('$').to_owned(), kind))
+            .map(|(name, kind)| {
+                let kind = kind.or_else(|| asked.get(&name).cloned());
+                (name.trim_start_matches('$').to_owned(), kind)
+            })
             .collect();
         parameters.extend(query.typed.into_iter().map(|(name, kind)| (name, Some(kind))));
         // Numbered ones by their numbers, $10 after $9.
@@ -95,6 +102,28 @@ pub async fn describe(ctx: &SessionContext, query: BoundQuery) -> Result<Describ
         Ok(Described { columns: Arc::clone(logical.schema().inner()), parameters })
     })
     .await
+}
+
+/// The types of placeholders that a text casts, or takes as a number of rows: planning alone does not tell them.
+fn asked_types(logical: &LogicalPlan) -> Result<HashMap<String, DataType>> {
+    let mut asked = HashMap::new();
+    logical.apply_with_subqueries(|node| {
+        let is_limit = matches!(node, LogicalPlan::Limit(_));
+        node.apply_expressions(|expr| {
+            if let (Expr::Placeholder(placeholder), true) = (expr, is_limit) {
+                asked.insert(placeholder.id.clone(), DataType::Int64);
+            }
+            expr.apply(|expr| {
+                if let Expr::Cast(cast) = expr
+                    && let Expr::Placeholder(placeholder) = cast.expr.as_ref()
+                {
+                    asked.insert(placeholder.id.clone(), cast.field.data_type().clone());
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })
+        })
+    })?;
+    Ok(asked)
 }
 
 /// One query that cannot be planned, or a check of it that returned rows.
