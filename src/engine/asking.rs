@@ -18,7 +18,7 @@ use crate::cache::AnswerKey;
 use crate::error::{Error, Result};
 use crate::lake::Scanned;
 use crate::query::{
-    self, Answer, BoundQuery, Described, NamedQuery, Operator, Params, Planned, QUERIES, ResultLimit,
+    self, Answer, BoundQuery, Described, Dialect, NamedQuery, Operator, Params, Planned, QUERIES, ResultLimit,
     ResultStream, Values,
 };
 use crate::session::{CATALOG, Pins, listed_views};
@@ -74,8 +74,19 @@ impl Engine {
 
     /// The same with values of known types, by the parameters' names; those written `?` are 1, 2 and so on.
     pub async fn sql_with(&self, store: &str, text: &str, values: &Values) -> Result<ResultStream> {
+        self.sql_in(Dialect::Own, store, text, values).await
+    }
+
+    /// The same in another dialect.
+    pub async fn sql_in(
+        &self,
+        dialect: Dialect,
+        store: &str,
+        text: &str,
+        values: &Values,
+    ) -> Result<ResultStream> {
         check_store(store)?;
-        let bound = self.expand(store, query::bind_typed(text, values)?).await?;
+        let bound = self.expand(store, query::bind_typed(dialect, text, values)?).await?;
         let pins = self.pins(store, &bound).await?;
         self.run(store, bound, &pins).await
     }
@@ -127,12 +138,17 @@ impl Engine {
 
     /// Says what read-only SQL returns and takes, without running it; its parameters have no values yet.
     pub async fn describe(&self, store: &str, text: &str) -> Result<Described> {
-        self.describe_bound(store, query::without_values(text)?).await
+        self.describe_in(Dialect::Own, store, text).await
+    }
+
+    /// The same in another dialect.
+    pub async fn describe_in(&self, dialect: Dialect, store: &str, text: &str) -> Result<Described> {
+        self.describe_bound(store, query::without_values(dialect, text)?).await
     }
 
     /// The same with values: a column without a name of its own is called by what is in it.
     pub async fn describe_with(&self, store: &str, text: &str, values: &Values) -> Result<Described> {
-        self.describe_bound(store, query::bind_typed(text, values)?).await
+        self.describe_bound(store, query::bind_typed(Dialect::Own, text, values)?).await
     }
 
     async fn describe_bound(&self, store: &str, bound: BoundQuery) -> Result<Described> {
@@ -355,6 +371,9 @@ impl Engine {
             if let Some(catalog) = session.catalog(CATALOG) {
                 catalog.register_schema(QUERIES, listed_views(views)?)?;
             }
+        }
+        if bound.dialect == Dialect::Postgres {
+            self.inner.sessions.speak_postgres(&session).await?;
         }
         if bound.tables.contains(JOURNEYS) && !self.inner.journeys.is_kept(store).await? {
             let rows = session.sql(&self.inner.journeys.view()).await?;

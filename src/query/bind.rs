@@ -16,6 +16,7 @@ use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tributary_udfs::is_journey_function;
 
 use super::answer::Params;
+use super::dialect::{self, Dialect};
 use super::limits;
 use super::mistakes::{place_of, unreadable};
 use super::params::infer;
@@ -23,6 +24,10 @@ use super::rules::pass_rules;
 use super::stack::on_deep_stack;
 use super::value::Values;
 use crate::error::{Error, Result};
+
+/// What is said of a statement that is none of these.
+pub const READ_ONLY: &str =
+    "only select, explain, describe of a table, show tables and show columns are allowed";
 
 /// A text whose parameters are bound, ready to be planned.
 #[derive(Debug, Clone)]
@@ -36,6 +41,7 @@ pub struct BoundQuery {
     pub tables: BTreeSet<String>,
     /// Placeholders without value whose types are known from where they stand.
     pub(super) typed: Vec<(String, DataType)>,
+    pub dialect: Dialect,
 }
 
 impl BoundQuery {
@@ -58,36 +64,38 @@ pub fn bind(text: &str, values: &Values, rules: bool) -> Result<BoundQuery> {
     if !matches!(&statement, Statement::Statement(inner) if is_read_only_query(inner)) {
         return Err(Error::invalid("a query is one select"));
     }
-    finish(text, statement, values)
+    finish(text, statement, values, Dialect::Own)
 }
 
 /// Binds ad-hoc SQL: one read-only statement within the limits; the types of its parameters are inferred.
 pub fn bind_ad_hoc(text: &str, params: &Params) -> Result<BoundQuery> {
-    bind_typed(text, &infer(params))
+    bind_typed(Dialect::Own, text, &infer(params))
 }
 
-/// The same with values of known types.
-pub fn bind_typed(text: &str, values: &Values) -> Result<BoundQuery> {
+/// The same with values of known types, in a dialect.
+pub fn bind_typed(dialect: Dialect, text: &str, values: &Values) -> Result<BoundQuery> {
     on_deep_stack(|| {
-        let statement = read_ad_hoc(text)?;
+        let statement = read_ad_hoc(dialect, text)?;
         let used = placeholders_of(&statement)?;
-        if let Some(name) = values.keys().find(|name| !used.contains(*name)) {
+        // What a catalog's text asks for and is never there goes with the values that it takes.
+        let is_whole = dialect == Dialect::Own;
+        if let Some(name) = values.keys().find(|name| is_whole && !used.contains(*name)) {
             return Err(Error::invalid(format!(
                 "parameter {name} is not in the text; write it there as ${name}"
             )));
         }
         let is_listing = matches!(&statement, Statement::Statement(inner) if is_listing(inner));
-        refuse_settings(finish(text, statement, values)?, is_listing)
+        refuse_settings(finish(text, statement, values, dialect)?, is_listing)
     })
 }
 
 /// Ad-hoc SQL whose parameters have no values yet: to be planned, not to be run.
-pub fn without_values(text: &str) -> Result<BoundQuery> {
+pub fn without_values(dialect: Dialect, text: &str) -> Result<BoundQuery> {
     on_deep_stack(|| {
-        let statement = read_ad_hoc(text)?;
+        let statement = read_ad_hoc(dialect, text)?;
         let is_listing = matches!(&statement, Statement::Statement(inner) if is_listing(inner));
         let (tables, key) = (tables(&statement)?, key_text(text, &Values::new())?);
-        let bound = BoundQuery { statement, sql: text.into(), text: key, tables, typed: Vec::new() };
+        let bound = BoundQuery { statement, sql: text.into(), text: key, tables, typed: Vec::new(), dialect };
         refuse_settings(bound, is_listing)
     })
 }
@@ -100,8 +108,11 @@ fn refuse_settings(bound: BoundQuery, is_listing: bool) -> Result<BoundQuery> {
 }
 
 /// Parses one statement that reads, and nothing else.
-fn read_ad_hoc(text: &str) -> Result<Statement> {
-    let statement = parse(text)?;
+fn read_ad_hoc(dialect: Dialect, text: &str) -> Result<Statement> {
+    let statement = match dialect {
+        Dialect::Own => parse(text)?,
+        Dialect::Postgres => dialect::parse(text)?,
+    };
     let is_allowed = match &statement {
         Statement::Explain(explain) => {
             // All other plans than the logical one, as lines, may name files.
@@ -119,9 +130,7 @@ fn read_ad_hoc(text: &str) -> Result<Statement> {
         _ => false,
     };
     if !is_allowed {
-        return Err(Error::invalid(
-            "only select, explain, describe of a table, show tables and show columns are allowed",
-        ));
+        return Err(Error::invalid(READ_ONLY));
     }
     Ok(statement)
 }
@@ -141,14 +150,16 @@ pub fn bind_check(text: &str, check: &str, values: &Values, rules: bool) -> Resu
     with.cte_tables.extend(check_query.with.take().into_iter().flat_map(|with| with.cte_tables));
     check_query.with = shell.with;
     let statement = Statement::Statement(Box::new(ast::Statement::Query(check_query)));
-    finish(&format!("{text}\n{check}"), statement, values)
+    finish(&format!("{text}\n{check}"), statement, values, Dialect::Own)
 }
 
 /// The text and the typed values as one text; two of them are equal only where both parts are. A printed tree
 /// would not do: it writes the literals `a'b` and `a''b` alike.
 pub(super) fn key_text(text: &str, values: &Values) -> Result<String> {
-    let typed: Vec<_> =
-        values.iter().map(|(name, value)| (name, value.kind().name(), value.text())).collect();
+    let typed: Vec<_> = values
+        .iter()
+        .map(|(name, value)| (name, value.kind().name(), value.is_list(), value.text()))
+        .collect();
     serde_json::to_string(&(text.trim(), typed))
         .map_err(|error| Error::internal("the text cannot be made a key").with_source(error))
 }
@@ -158,7 +169,8 @@ pub(super) fn placeholders(text: &str) -> Result<BTreeSet<String>> {
     placeholders_of(&parse(text)?)
 }
 
-fn parse(text: &str) -> Result<Statement> {
+/// Parses one statement of our own dialect, within the limits.
+pub(super) fn parse(text: &str) -> Result<Statement> {
     let mut tokens = limits::tokens(text)?;
     number_marks(&mut tokens);
     let mut statements = DFParserBuilder::new(tokens)
@@ -196,7 +208,7 @@ fn into_query(statement: Statement) -> Result<Box<Query>> {
     }
 }
 
-fn finish(text: &str, mut statement: Statement, values: &Values) -> Result<BoundQuery> {
+fn finish(text: &str, mut statement: Statement, values: &Values, dialect: Dialect) -> Result<BoundQuery> {
     if let Some((name, _)) = values.iter().find(|(_, value)| value.is_longer_than(limits::LITERAL_BYTES)) {
         return Err(Error::limit(format!(
             "the value of parameter {name} is longer than {} bytes",
@@ -215,7 +227,7 @@ fn finish(text: &str, mut statement: Statement, values: &Values) -> Result<Bound
     }
     let tables = tables(&statement)?;
     let key = key_text(text, values)?;
-    Ok(BoundQuery { statement, sql: text.into(), text: key, tables, typed: Vec::new() })
+    Ok(BoundQuery { statement, sql: text.into(), text: key, tables, typed: Vec::new(), dialect })
 }
 
 pub(super) fn tree(statement: &Statement) -> Option<&ast::Statement> {

@@ -4,6 +4,7 @@
 
 mod answer;
 mod bind;
+mod dialect;
 mod header;
 mod limits;
 mod mistakes;
@@ -26,7 +27,8 @@ mod fixtures;
 mod sql_tests;
 
 pub use answer::{Answer, Params, ResultStream};
-pub use bind::{BoundQuery, bind, bind_ad_hoc, bind_check, bind_typed, without_values};
+pub use bind::{BoundQuery, READ_ONLY, bind, bind_ad_hoc, bind_check, bind_typed, without_values};
+pub use dialect::Dialect;
 pub use header::{Header, ParamSpec};
 pub use limits::TEXT_BYTES;
 pub use named_relation::{QUERIES, expand, reads_named};

@@ -109,6 +109,8 @@ pub enum Value {
     /// Digits with an optional sign and point, as checked by [`Value::parse`].
     Decimal(String),
     Bool(bool),
+    /// Values of one type, to be compared with by `= any(..)`.
+    List(ParamType, Vec<Value>),
 }
 
 impl Value {
@@ -131,7 +133,7 @@ impl Value {
 
     pub fn kind(&self) -> ParamType {
         match self {
-            Value::Null(kind) => *kind,
+            Value::Null(kind) | Value::List(kind, _) => *kind,
             Value::Text(_) => ParamType::Text,
             Value::Date(_) => ParamType::Date,
             Value::Instant(_) => ParamType::Instant,
@@ -152,6 +154,10 @@ impl Value {
             Value::Int(number) => Some(number.to_string()),
             Value::Float(number) => Some(format!("{number:?}")),
             Value::Bool(flag) => Some(flag.to_string()),
+            Value::List(_, values) => {
+                let texts: Vec<_> = values.iter().map(Value::text).collect();
+                serde_json::to_string(&texts).ok()
+            }
         }
     }
 
@@ -159,11 +165,16 @@ impl Value {
         matches!(self, Value::Text(text) | Value::Decimal(text) if text.len() > bytes)
     }
 
+    pub fn is_list(&self) -> bool {
+        matches!(self, Value::List(..))
+    }
+
     /// The value as a typed literal of the syntax tree. Only templates written here are parsed as SQL; the
     /// value itself enters the tree as one literal node.
     pub fn literal(&self) -> Result<ast::Expr> {
         let quoted = ast::Value::SingleQuotedString(self.text().unwrap_or_default());
         match self {
+            Value::List(kind, values) => list(*kind, values),
             Value::Null(ParamType::Instant) => template(&ParamType::Instant.sql(), None),
             Value::Null(kind) => template(&format!("cast(null as {})", kind.sql()), None),
             Value::Text(_) => Ok(ast::Expr::Value(quoted.into())),
@@ -230,6 +241,16 @@ fn template(text: &str, literal: Option<ast::Value>) -> Result<ast::Expr> {
         *hole = ast::Expr::Value(literal.into());
     }
     Ok(expression)
+}
+
+/// An array of typed literals.
+fn list(kind: ParamType, values: &[Value]) -> Result<ast::Expr> {
+    let elem = values.iter().map(Value::literal).collect::<Result<Vec<_>>>()?;
+    if elem.is_empty() {
+        let kind = if kind == ParamType::Instant { "timestamp".to_owned() } else { kind.sql() };
+        return template(&format!("cast(make_array() as {kind}[])"), None);
+    }
+    Ok(ast::Expr::Array(ast::Array { elem, named: true }))
 }
 
 fn first_argument(function: &mut ast::Function) -> Option<&mut ast::Expr> {
@@ -310,6 +331,9 @@ mod tests {
             literal(ParamType::Instant, "2026-03-01T00:00:00Z"),
             "arrow_cast('2026-03-01T00:00:00.000000Z', 'Timestamp(Microsecond, Some(\"UTC\"))')"
         );
+        let list = |values| Value::List(ParamType::Int, values).literal().unwrap().to_string();
+        assert_eq!(list(vec![Value::Int(1), Value::Null(ParamType::Int)]), "ARRAY[1, CAST(NULL AS BIGINT)]");
+        assert_eq!(list(Vec::new()), "CAST(make_array() AS BIGINT[])");
         assert_eq!(Value::Null(ParamType::Text).literal().unwrap().to_string(), "CAST(NULL AS VARCHAR)");
     }
 }

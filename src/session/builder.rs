@@ -12,11 +12,13 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use tokio::sync::OnceCell;
 use tributary_udfs::{JourneyInput, JourneyTables, reads_journeys, relation_planners, table_functions};
 
 use super::guard::{GuardCalls, guard_functions};
 use super::interruption::Interruption;
 use super::memory::QueryMemory;
+use super::pg_catalog::PgCatalog;
 use super::pinned_table::PinnedTable;
 use super::scratch::Scratch;
 use super::watched::{Reading, Watch};
@@ -109,6 +111,8 @@ pub struct Sessions {
     lake: Arc<Lake>,
     runtime: Arc<RuntimeEnv>,
     limits: Limits,
+    /// Built for the first session that needs it: it is the same for every store.
+    pg_catalog: OnceCell<PgCatalog>,
 }
 
 impl Sessions {
@@ -122,7 +126,7 @@ impl Sessions {
             .with_disk_manager_builder(spills)
             .build_arc()?;
         runtime.register_object_store(lake.storage.datafusion_url()?.as_ref(), lake.storage.store.clone());
-        Ok(Self { lake, runtime, limits })
+        Ok(Self { lake, runtime, limits, pg_catalog: OnceCell::new() })
     }
 
     /// A read-only session that knows one store's tables and nothing else.
@@ -172,6 +176,12 @@ impl Sessions {
         catalog.register_schema(SCHEMA, schema)?;
         context.register_catalog(CATALOG, Arc::new(catalog));
         Ok(context)
+    }
+
+    /// Lets a session answer what Postgres's clients ask of their catalog.
+    pub async fn speak_postgres(&self, context: &SessionContext) -> Result<()> {
+        let build = || PgCatalog::build(self.lake.tables(), self.task_context());
+        self.pg_catalog.get_or_try_init(build).await?.register(context)
     }
 
     /// For plans that run outside a session, such as compaction's.

@@ -7,6 +7,7 @@ mod guard;
 mod interruption;
 mod listed_view;
 mod memory;
+mod pg_catalog;
 mod pinned_table;
 mod scratch;
 mod spread;
@@ -19,3 +20,11 @@ pub use memory::QueryMemory;
 pub use scratch::Scratch;
 pub use spread::Spread;
 pub use watched::{Reading, Watched};
+
+/// The release of Postgres whose catalog is shown: what clients ask depends on it.
+pub const POSTGRES_VERSION: &str = "15.13";
+
+/// What `version()` says to Postgres's clients, who look for that name.
+pub fn postgres_banner() -> String {
+    format!("PostgreSQL {POSTGRES_VERSION} (Tributary {})", env!("CARGO_PKG_VERSION"))
+}
