@@ -14,11 +14,13 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
+use super::scram::Verifier;
 use crate::error::{Error, Result};
 
 /// Every key begins so, that leaks are found by searching for it.
 const PREFIX: &str = "trb_";
 const SECRET_BYTES: usize = 32;
+const SALT_BYTES: usize = 16;
 
 /// What a key allows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -56,11 +58,23 @@ struct Record {
     info: KeyInfo,
     /// SHA-256 of the whole key, in hexadecimal. The key has 256 random bits: it needs no slow hash.
     hash: String,
+    /// Proves the key over the Postgres protocol; absent from keys that were made before there was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scram: Option<Verifier>,
 }
 
 #[derive(Debug, Default, Serialize, Deserialize)]
 struct Document {
     keys: Vec<Record>,
+    /// What all verifiers are salted with, in hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    scram_salt: Option<String>,
+}
+
+impl Document {
+    fn in_force(&self) -> impl Iterator<Item = &Record> {
+        self.keys.iter().filter(|record| record.info.revoked_at.is_none())
+    }
 }
 
 /// The keys in one file. What another process changes there is seen by the next request.
@@ -73,8 +87,18 @@ pub struct KeyStore {
 /// Changes whenever the file is replaced.
 type Stamp = (SystemTime, u64, u64);
 
-/// The records, and the file that they were read from.
-type Seen = (Stamp, Arc<Vec<Record>>);
+/// The keys, and the file that they were read from.
+type Seen = (Stamp, Arc<Document>);
+
+/// Whether keys can be proved without being sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Provable {
+    /// Every key in force, with this salt.
+    All(Vec<u8>),
+    /// Some, with this salt; others are older than verifiers.
+    Some(Vec<u8>),
+    None,
+}
 
 impl KeyStore {
     pub fn new(path: impl Into<PathBuf>) -> Self {
@@ -98,9 +122,12 @@ impl KeyStore {
             created_at: now(),
             revoked_at: None,
         };
-        let record = Record { info: info.clone(), hash: hash(secret.expose_secret()) };
+        let new_salt = random_hex(SALT_BYTES)?;
         self.change(|document| {
-            document.keys.push(record);
+            let salt = document.scram_salt.get_or_insert(new_salt);
+            let secret = secret.expose_secret();
+            let scram = Some(Verifier::of(secret, &salt_bytes(salt)?));
+            document.keys.push(Record { info: info.clone(), hash: hash(secret), scram });
             Ok(())
         })?;
         Ok((info, secret))
@@ -108,7 +135,7 @@ impl KeyStore {
 
     /// Every key, revoked ones too, in the order of their making.
     pub fn list(&self) -> Result<Vec<KeyInfo>> {
-        Ok(self.records()?.iter().map(|record| record.info.clone()).collect())
+        Ok(self.document()?.keys.iter().map(|record| record.info.clone()).collect())
     }
 
     /// Revokes a key for good; revoking it again changes nothing.
@@ -125,38 +152,66 @@ impl KeyStore {
 
     /// Whether no key was ever made; revoked ones count, so that revoking the last one opens nothing.
     pub fn is_empty(&self) -> Result<bool> {
-        Ok(self.records()?.is_empty())
+        Ok(self.document()?.keys.is_empty())
     }
 
     /// Whether any key is in force.
     pub fn has_keys(&self) -> Result<bool> {
-        Ok(self.records()?.iter().any(|record| record.info.revoked_at.is_none()))
+        Ok(self.document()?.in_force().next().is_some())
     }
 
     /// Finds who presents a secret; `None` for an unknown or a revoked key. Takes the same time for each.
     pub fn verify(&self, presented: &str) -> Result<Option<KeyInfo>> {
         let presented = hash(presented);
         let mut found = None;
-        for record in self.records()?.iter() {
-            let is_same = bool::from(record.hash.as_bytes().ct_eq(presented.as_bytes()));
-            if is_same && record.info.revoked_at.is_none() {
+        for record in self.document()?.in_force() {
+            if bool::from(record.hash.as_bytes().ct_eq(presented.as_bytes())) {
                 found = Some(record.info.clone());
             }
         }
         Ok(found)
     }
 
-    fn records(&self) -> Result<Arc<Vec<Record>>> {
+    /// A key in force by its id, for who has proved it before.
+    pub fn find(&self, id: &str) -> Result<Option<KeyInfo>> {
+        Ok(self.document()?.in_force().find(|record| record.info.id == id).map(|record| record.info.clone()))
+    }
+
+    /// Whether keys can be proved by SCRAM-SHA-256.
+    pub fn provable(&self) -> Result<Provable> {
+        let document = self.document()?;
+        let Some(salt) = &document.scram_salt else { return Ok(Provable::None) };
+        let salt = salt_bytes(salt)?;
+        let can_prove = |record: &Record| record.scram.is_some();
+        Ok(match (document.in_force().any(can_prove), document.in_force().all(can_prove)) {
+            (true, true) => Provable::All(salt),
+            (true, false) => Provable::Some(salt),
+            (false, _) => Provable::None,
+        })
+    }
+
+    /// Finds whose proof over these messages it is, and proves the server to them.
+    pub fn verify_proof(&self, messages: &[u8], proof: &[u8]) -> Result<Option<(KeyInfo, Vec<u8>)>> {
+        let mut found = None;
+        for record in self.document()?.in_force() {
+            if let Some(verifier) = record.scram.as_ref().filter(|known| known.is_proved(messages, proof)) {
+                found = Some((record.info.clone(), verifier.signature(messages)));
+            }
+        }
+        Ok(found)
+    }
+
+    fn document(&self) -> Result<Arc<Document>> {
         let Some(stamp) = stamp(&self.path)? else { return Ok(Arc::default()) };
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((known, records)) = seen.as_ref()
+        if let Some((known, document)) = seen.as_ref()
             && *known == stamp
         {
-            return Ok(Arc::clone(records));
+            return Ok(Arc::clone(document));
         }
-        let records = Arc::new(read(&self.path)?.keys);
-        *seen = Some((stamp, Arc::clone(&records)));
-        Ok(records)
+        let document = Arc::new(read(&self.path)?);
+        *seen = Some((stamp, Arc::clone(&document)));
+        Ok(document)
     }
 
     /// Reads, changes and replaces the file, alone among all processes.
@@ -249,6 +304,12 @@ fn random_hex(bytes: usize) -> Result<String> {
     Ok(hex::encode(random))
 }
 
+fn salt_bytes(salt: &str) -> Result<Vec<u8>> {
+    hex::decode(salt).map_err(|error| {
+        Error::unavailable("the file of the keys is damaged: restore it from a copy").with_source(error)
+    })
+}
+
 fn hash(text: &str) -> String {
     hex::encode(Sha256::digest(text.as_bytes()))
 }
@@ -314,6 +375,27 @@ mod tests {
             }
         });
         assert_eq!(keys.list().unwrap().len(), 8);
+    }
+
+    #[test]
+    fn a_key_that_was_made_before_verifiers_still_opens_and_cannot_be_proved() {
+        let (_folder, keys) = keys();
+        assert_eq!(keys.provable().unwrap(), Provable::None);
+        let (info, secret) = keys.create("a", &[Scope::Query]).unwrap();
+        assert!(matches!(keys.provable().unwrap(), Provable::All(salt) if salt.len() == SALT_BYTES));
+        keys.change(|document| {
+            document.keys[0].scram = None;
+            Ok(())
+        })
+        .unwrap();
+        assert_eq!(keys.provable().unwrap(), Provable::None);
+        assert_eq!(keys.verify(secret.expose_secret()).unwrap().unwrap().id, info.id);
+        let (newer, _) = keys.create("a", &[Scope::Query]).unwrap();
+        assert!(matches!(keys.provable().unwrap(), Provable::Some(_)));
+        keys.revoke(&info.id).unwrap();
+        assert!(matches!(keys.provable().unwrap(), Provable::All(_)));
+        assert!(keys.find(&info.id).unwrap().is_none() && keys.find(&newer.id).unwrap().is_some());
+        assert!(keys.verify_proof(b"messages", &[0; 32]).unwrap().is_none());
     }
 
     #[test]

@@ -7,6 +7,7 @@ mod flight;
 mod http;
 pub mod keys;
 mod options;
+mod scram;
 mod server;
 mod sheet;
 mod statements;
