@@ -86,17 +86,20 @@ impl Cli {
 
     /// The settings that were given as flags.
     pub fn overrides(&self) -> Overrides {
-        let (listen, flight) = match &self.command {
-            Command::Serve(serve) => (serve.listen.clone(), serve.flight.clone()),
-            _ => (None, None),
-        };
-        Overrides {
+        let mut overrides = Overrides {
             data: self.global.data.clone(),
             queries_folder: self.global.queries_folder.clone(),
             threads: self.global.threads,
-            listen,
-            flight,
+            ..Overrides::default()
+        };
+        if let Command::Serve(serve) = &self.command {
+            overrides.listen.clone_from(&serve.listen);
+            overrides.flight.clone_from(&serve.flight);
+            overrides.postgres.clone_from(&serve.postgres);
+            overrides.postgres_tls_cert.clone_from(&serve.postgres_tls_cert);
+            overrides.postgres_tls_key.clone_from(&serve.postgres_tls_key);
         }
+        overrides
     }
 }
 

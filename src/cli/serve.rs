@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use tokio::net::TcpListener;
 
@@ -9,9 +10,9 @@ use super::exit::{Failure, Outcome};
 use crate::config::{Config, Serve};
 use crate::engine::Engine;
 use crate::error::Error;
-use crate::serve::{self, Listeners, ServeOptions};
+use crate::serve::{self, Listeners, ServeOptions, Tls};
 
-/// Serves the engine over HTTP, and over Flight SQL where asked, until it is stopped by Ctrl-C or SIGTERM.
+/// Serves the engine over HTTP, and over Flight SQL and the Postgres protocol where asked, until it is stopped by Ctrl-C or SIGTERM.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Without a key, only this machine is served and ?store= chooses the store; once a key was made, every request \
@@ -21,6 +22,8 @@ Examples:
   tributary serve
   tributary serve --listen 127.0.0.1:0
   tributary serve --flight 127.0.0.1:32010
+  tributary serve --postgres 127.0.0.1:5433
+  tributary serve --postgres 0.0.0.0:5433 --postgres-tls-cert server.pem --postgres-tls-key server-key.pem
   tributary --data s3://lake/tributary serve --listen 0.0.0.0:8080")]
 pub struct ServeArgs {
     /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
@@ -29,6 +32,15 @@ pub struct ServeArgs {
     /// Address and port of Flight SQL, for BI tools; not served without it
     #[arg(long, value_name = "ADDRESS")]
     pub flight: Option<String>,
+    /// Address and port of the Postgres protocol, for psql and BI tools; not served without it
+    #[arg(long, value_name = "ADDRESS")]
+    pub postgres: Option<String>,
+    /// The certificate of the Postgres protocol, as PEM; its connections may then be encrypted
+    #[arg(long, value_name = "FILE", requires = "postgres_tls_key")]
+    pub postgres_tls_cert: Option<PathBuf>,
+    /// The private key of that certificate, as PEM
+    #[arg(long, value_name = "FILE", requires = "postgres_tls_cert")]
+    pub postgres_tls_key: Option<PathBuf>,
 }
 
 /// Who is let in.
@@ -41,30 +53,36 @@ pub enum Access {
 }
 
 pub async fn run(engine: Engine, config: &Config, _: ServeArgs) -> Outcome {
-    let Serve { listen: http, flight } = &config.serve;
-    listen(engine, config, Addresses { http, flight: flight.as_deref() }, Access::Keys, welcome).await
+    let Serve { listen: http, flight, postgres, .. } = &config.serve;
+    let addresses = Addresses { http, flight: flight.as_deref(), postgres: postgres.as_deref() };
+    listen(engine, config, addresses, Access::Keys, welcome).await
 }
 
 fn welcome(bound: &Bound) -> String {
-    format!("tributary is serving at http://{}\n{}", bound.http, bound.flight_line())
+    format!("tributary is serving at http://{}\n{}", bound.http, bound.other_lines())
 }
 
 /// Where to listen.
 pub struct Addresses<'a> {
     pub http: &'a str,
     pub flight: Option<&'a str>,
+    pub postgres: Option<&'a str>,
 }
 
 /// Where the server listens.
 pub struct Bound {
     pub http: SocketAddr,
     pub flight: Option<SocketAddr>,
+    pub postgres: Option<SocketAddr>,
 }
 
 impl Bound {
-    /// Says where Flight SQL is; nothing where it is not served.
-    pub fn flight_line(&self) -> String {
-        self.flight.map(|address| format!("Flight SQL is at grpc://{address}\n")).unwrap_or_default()
+    /// Says where Flight SQL and the Postgres protocol are; nothing where they are not served.
+    pub fn other_lines(&self) -> String {
+        let flight = self.flight.map(|address| format!("Flight SQL is at grpc://{address}\n"));
+        let postgres =
+            self.postgres.map(|address| format!("Postgres is at postgresql://{address}/tributary\n"));
+        flight.into_iter().chain(postgres).collect()
     }
 }
 
@@ -76,28 +94,45 @@ pub async fn listen(
     access: Access,
     welcome: impl FnOnce(&Bound) -> String,
 ) -> Outcome {
-    let (http, http_address) = bind(addresses.http).await?;
-    let flight = match addresses.flight {
-        Some(address) => Some(bind(address).await?),
-        None => None,
+    let tls = match (&config.serve.postgres_tls_cert, &config.serve.postgres_tls_key) {
+        (Some(certificate), Some(key)) => Some(Tls::load(certificate, key).map_err(Failure::Usage)?),
+        _ => None,
     };
+    let (http, http_address) = bind(addresses.http).await?;
+    let flight = bind_some(addresses.flight).await?;
+    let postgres = bind_some(addresses.postgres).await?;
     let options = ServeOptions {
         data: config.storage.data.clone(),
         open: access == Access::Open,
         ..ServeOptions::default()
     };
-    let bound = Bound { http: http_address, flight: flight.as_ref().map(|(_, address)| *address) };
-    for address in std::iter::once(bound.http).chain(bound.flight) {
+    let bound = Bound {
+        http: http_address,
+        flight: flight.as_ref().map(|(_, address)| *address),
+        postgres: postgres.as_ref().map(|(_, address)| *address),
+    };
+    for address in std::iter::once(bound.http).chain(bound.flight).chain(bound.postgres) {
         serve::verify(&options, address).await?;
     }
     let text = welcome(&bound);
     let mut out = std::io::stdout();
     out.write_all(text.as_bytes())?;
     out.flush()?;
-    let listeners = Listeners { http, flight: flight.map(|(listener, _)| listener) };
+    let listeners = Listeners {
+        http,
+        flight: flight.map(|(listener, _)| listener),
+        postgres: postgres.map(|(listener, _)| (listener, tls)),
+    };
     serve::serve(engine.clone(), options, listeners, stopped()).await?;
     engine.close().await?;
     Ok(())
+}
+
+async fn bind_some(address: Option<&str>) -> Result<Option<(TcpListener, SocketAddr)>, Failure> {
+    match address {
+        Some(address) => bind(address).await.map(Some),
+        None => Ok(None),
+    }
 }
 
 async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), Failure> {

@@ -124,16 +124,29 @@ impl Access {
             }
             Door::Keys(keys) => {
                 let key = known(keys, secret)?;
-                if !key.allows(scope) {
-                    return Err(Refusal::Scope(scope));
-                }
-                if asked.is_some_and(|store| store != key.store) {
-                    return Err(Refusal::Store);
-                }
+                check(&key, asked.as_deref(), scope)?;
                 (key.store, key.id)
             }
         };
-        let waiting = tokio::time::timeout(self.queue_wait, self.gate(&gate).acquire_owned());
+        self.wait(store, &gate).await
+    }
+
+    /// Lets in again who has presented or proved a key before: it may have been revoked since, and the first key that is
+    /// made closes an open server.
+    pub async fn admit_again(&self, key: Option<&str>, store: &str, scope: Scope) -> Result<Caller, Refusal> {
+        match (self.door()?, key) {
+            (Door::Open { .. }, _) => self.wait(store.to_owned(), "open").await,
+            (Door::Keys(_), None) => Err(Refusal::NoKey),
+            (Door::Keys(keys), Some(id)) => {
+                let key = keys.find(id)?.ok_or(Refusal::UnknownKey)?;
+                check(&key, Some(store), scope)?;
+                self.wait(key.store, &key.id).await
+            }
+        }
+    }
+
+    async fn wait(&self, store: String, gate: &str) -> Result<Caller, Refusal> {
+        let waiting = tokio::time::timeout(self.queue_wait, self.gate(gate).acquire_owned());
         // The gate is never closed; waiting too long is the only way not to pass it.
         let place = waiting.await.ok().and_then(Result::ok).ok_or(Refusal::Busy)?;
         Ok(Caller::of(store, place).with_key(gate))
@@ -145,6 +158,17 @@ impl Access {
         let new = || Arc::new(Semaphore::new(self.requests_per_key));
         Arc::clone(gates.entry(key.to_owned()).or_insert_with(new))
     }
+}
+
+/// Whether a key may do what is asked, in the store that is named.
+pub fn check(key: &KeyInfo, asked: Option<&str>, scope: Scope) -> Result<(), Refusal> {
+    if !key.allows(scope) {
+        return Err(Refusal::Scope(scope));
+    }
+    if asked.is_some_and(|store| store != key.store) {
+        return Err(Refusal::Store);
+    }
+    Ok(())
 }
 
 fn known(keys: &KeyStore, secret: Option<&str>) -> Result<KeyInfo, Refusal> {

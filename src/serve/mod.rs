@@ -1,4 +1,4 @@
-//! Answers out: HTTP and Flight SQL now; the Postgres protocol beside them later. This room translates
+//! Answers out: HTTP, Flight SQL and the Postgres protocol. This room translates
 //! between wire and engine, and decides nothing about data.
 
 mod access;
@@ -7,11 +7,13 @@ mod flight;
 mod http;
 pub mod keys;
 mod options;
+mod postgres;
 mod scram;
 mod server;
 mod sheet;
 mod statements;
 
 pub use options::{Limits, ServeOptions, check_exposure, verify};
+pub use postgres::Tls;
 pub use server::{Listeners, serve};
 pub use sheet::{ColumnSheet, TableSheet, sheet};

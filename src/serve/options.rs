@@ -43,6 +43,14 @@ pub struct Limits {
     pub job_results_kept: Duration,
     /// Bytes of disk that all results together may take.
     pub job_results_bytes: u64,
+    /// Connections over the Postgres protocol at once.
+    pub postgres_connections: usize,
+    /// The time until such a connection has shown its key.
+    pub postgres_startup: Duration,
+    /// Prepared statements of such a connection; as many portals, and cursors.
+    pub postgres_statements: usize,
+    /// Bytes of a message: a statement with its parameters.
+    pub postgres_message_bytes: usize,
     /// The time that requests in flight get when the server stops.
     pub shutdown_grace: Duration,
 }
@@ -61,6 +69,10 @@ impl Default for Limits {
             job_timeout: Duration::from_mins(15),
             job_results_kept: Duration::from_hours(1),
             job_results_bytes: 4 << 30,
+            postgres_connections: 200,
+            postgres_startup: Duration::from_secs(15),
+            postgres_statements: 500,
+            postgres_message_bytes: 4 << 20,
             shutdown_grace: Duration::from_secs(30),
         }
     }

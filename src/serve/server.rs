@@ -11,6 +11,7 @@ use tonic::transport::server::TcpIncoming;
 use super::flight;
 use super::http::{self, AppState};
 use super::options::{ServeOptions, check_exposure};
+use super::postgres::{self, Door, DoorLimits, Tls};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
@@ -22,11 +23,13 @@ const FLIGHT_HEADER_BYTES: u32 = 64 << 10;
 pub struct Listeners {
     pub http: TcpListener,
     pub flight: Option<TcpListener>,
+    /// With the certificate that its connections are encrypted with, where they are.
+    pub postgres: Option<(TcpListener, Option<Tls>)>,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(http: TcpListener) -> Self {
-        Self { http, flight: None }
+        Self { http, flight: None, postgres: None }
     }
 }
 
@@ -60,6 +63,15 @@ pub async fn serve(
         None => None,
     };
     let statements = state.statements.clone();
+    let postgres = match listeners.postgres {
+        Some((listener, tls)) => {
+            let address = address_of(&listener)?;
+            check_exposure(address, &options)?;
+            let door = Door::new(engine.clone(), state.access.at(address), postgres_limits(&options));
+            Some(postgres::serve(door, listener, tls, stopping.clone()))
+        }
+        None => None,
+    };
     let http = axum::serve(listeners.http, http::router(state)).with_graceful_shutdown(async move {
         shutdown.await;
         // Nobody can fetch their results any more.
@@ -77,7 +89,13 @@ pub async fn serve(
                 None => Ok(()),
             }
         };
-        tokio::try_join!(http, flight).map(drop)
+        let postgres = async {
+            if let Some(postgres) = postgres {
+                postgres.await;
+            }
+            Ok(())
+        };
+        tokio::try_join!(http, flight, postgres).map(drop)
     };
     let overdue = async move {
         stopped(stopping).await;
@@ -92,6 +110,18 @@ pub async fn serve(
     };
     engine.close().await?;
     outcome
+}
+
+fn postgres_limits(options: &ServeOptions) -> DoorLimits {
+    let limits = &options.limits;
+    DoorLimits {
+        connections: limits.postgres_connections,
+        startup: limits.postgres_startup,
+        statements: limits.postgres_statements,
+        idle_portals: limits.request_timeout,
+        sql_bytes: limits.sql_body_bytes,
+        message_bytes: limits.postgres_message_bytes,
+    }
 }
 
 fn address_of(listener: &TcpListener) -> Result<SocketAddr> {

@@ -16,6 +16,7 @@ mod invariants;
 mod journeys;
 mod lake;
 mod named_relations;
+mod postgres;
 mod query_limits;
 mod quiet;
 #[cfg(target_os = "linux")]

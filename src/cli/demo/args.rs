@@ -40,6 +40,9 @@ pub struct DemoArgs {
     /// Port of Flight SQL on 127.0.0.1; 0 takes a free one
     #[arg(long, default_value_t = 32010)]
     pub flight_port: u16,
+    /// Port of the Postgres protocol on 127.0.0.1; 0 takes a free one
+    #[arg(long, default_value_t = 5433)]
+    pub postgres_port: u16,
     /// Stop after the nightly batch
     #[arg(long)]
     pub no_serve: bool,

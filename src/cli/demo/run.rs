@@ -58,7 +58,8 @@ pub async fn run(engine: Engine, config: &Config, args: &DemoArgs) -> Outcome {
     }
     let address = |port: u16| std::net::SocketAddr::from(([127, 0, 0, 1], port)).to_string();
     let (http, flight) = (address(args.port), address(args.flight_port));
-    let addresses = serve::Addresses { http: &http, flight: Some(&flight) };
+    let postgres = address(args.postgres_port);
+    let addresses = serve::Addresses { http: &http, flight: Some(&flight), postgres: Some(&postgres) };
     serve::listen(engine, config, addresses, serve::Access::Open, welcome).await
 }
 
@@ -220,11 +221,11 @@ fn request(args: &DemoArgs, end: NaiveDate, store: &DemoStore, table: &str, part
 
 fn welcome(bound: &serve::Bound) -> String {
     let url = format!("http://{}", bound.http);
-    let flight = bound.flight_line();
+    let others = bound.other_lines();
     format!(
         "\
 Tributary is serving the demo at {url} (stores: demo, demo-eu, demo-jp)
-{flight}
+{others}
 Three things to try:
   curl '{url}/api/marketing/analytics/dashboard?store=demo&days=30'
   curl '{url}/v1/queries/attribution/by_channel?store=demo-eu&model=linear' -H 'Accept: text/csv'

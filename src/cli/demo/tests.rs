@@ -26,6 +26,7 @@ fn args(touchpoints: u64, orders: u64) -> DemoArgs {
         end: Some(end()),
         port: 0,
         flight_port: 0,
+        postgres_port: 0,
         no_serve: true,
     }
 }

@@ -14,3 +14,4 @@ mod statements;
 mod wire;
 
 pub use door::{Service, service};
+pub(super) use wire::wire_type;

@@ -56,7 +56,7 @@ fn wire_field(field: &Field) -> Field {
 }
 
 /// The type that clients know.
-fn wire_type(data_type: &DataType) -> DataType {
+pub fn wire_type(data_type: &DataType) -> DataType {
     let of_field = |field: &FieldRef| Arc::new(Field::new(field.name(), wire_type(field.data_type()), true));
     match data_type {
         DataType::Utf8View | DataType::LargeUtf8 | DataType::Null => DataType::Utf8,

@@ -1,0 +1,100 @@
+//! The door: connections, as many as may be, until the server stops.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use pgwire::api::ConnectionManager;
+use pgwire::tokio::TlsAcceptor;
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::connection::serve_connection;
+use super::tls::Tls;
+use crate::engine::Engine;
+use crate::serve::access::Access;
+
+/// Connections beyond the limit that are heard at once: to be refused in words, or to cancel what runs.
+const HEARD_BEYOND: usize = 16;
+/// How long accepting rests after it failed, as it does without file descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// What connections may use.
+#[derive(Debug, Clone)]
+pub struct DoorLimits {
+    /// Connections at once.
+    pub connections: usize,
+    /// The time until a client has shown its key.
+    pub startup: Duration,
+    /// Prepared statements of a connection, and as many portals and cursors.
+    pub statements: usize,
+    /// How long portals and cursors of a silent connection are kept.
+    pub idle_portals: Duration,
+    /// Bytes of a statement's text.
+    pub sql_bytes: usize,
+    /// Bytes of a message: a statement with its parameters.
+    pub message_bytes: usize,
+}
+
+/// Everything that connections share.
+#[derive(Debug)]
+pub struct Door {
+    pub engine: Engine,
+    pub access: Access,
+    pub limits: DoorLimits,
+    /// By its secret, what a connection runs, so that another one can cancel it.
+    pub running: Arc<ConnectionManager>,
+}
+
+impl Door {
+    pub fn new(engine: Engine, access: Access, limits: DoorLimits) -> Self {
+        Self { engine, access, limits, running: Arc::new(ConnectionManager::new()) }
+    }
+}
+
+/// Serves connections until the server stops; then lets statements that run finish.
+pub async fn serve(door: Door, listener: TcpListener, tls: Option<Tls>, mut stopping: watch::Receiver<bool>) {
+    let door = Arc::new(door);
+    let places = Arc::new(Semaphore::new(door.limits.connections));
+    let beyond = Arc::new(Semaphore::new(HEARD_BEYOND));
+    let acceptor: Option<TlsAcceptor> = tls.map(|tls| tls.0);
+    let mut connections = JoinSet::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stopped(&mut stopping) => break,
+            Some(ended) = connections.join_next() => {
+                if let Err(error) = ended {
+                    tracing::error!(%error, "a Postgres connection stopped short");
+                }
+                continue;
+            }
+        };
+        let socket = match accepted {
+            Ok((socket, _)) => socket,
+            Err(error) => {
+                tracing::warn!(%error, "a Postgres connection could not be accepted");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+                continue;
+            }
+        };
+        let place = places.clone().try_acquire_owned();
+        let has_place = place.is_ok();
+        let Ok(place) = place.or_else(|_| beyond.clone().try_acquire_owned()) else { continue };
+        let (door, acceptor, stopping) = (door.clone(), acceptor.clone(), stopping.clone());
+        connections.spawn(async move {
+            if let Err(error) = serve_connection(door, socket, acceptor, has_place, stopping).await {
+                tracing::debug!(%error, "a Postgres connection broke");
+            }
+            drop(place);
+        });
+    }
+    while connections.join_next().await.is_some() {}
+}
+
+/// Completes when the server is to stop; never where it ends by itself.
+pub async fn stopped(stopping: &mut watch::Receiver<bool>) {
+    if stopping.wait_for(|stopped| *stopped).await.is_err() {
+        std::future::pending::<()>().await;
+    }
+}
