@@ -124,7 +124,7 @@ fn main() {
             default_store: support::STORE.to_owned(),
             ..ServeOptions::default()
         };
-        let listeners = Listeners { http, flight: Some(flight) };
+        let listeners = Listeners { http, flight: Some(flight), postgres: None };
         tokio::spawn(serve(engine, options, listeners, std::future::pending()));
         let bare = received(address).await;
         let (incoming, bare_address) = listener().await;

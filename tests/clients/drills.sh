@@ -47,8 +47,8 @@ drills=("$@")
 for drill in "${drills[@]}"; do
     echo "== $drill"
     case $drill in
-        escape) python escape.py "$url" "$flight" "$key" "$other" "$TRIBUTARY_STORAGE_DATA" ${postgres:+"$postgres"} ;;
-        same_answers) python same_answers.py "$url" "$flight" "$key" "$TRIBUTARY" "$TRIBUTARY_STORAGE_DATA" ${postgres:+"$postgres"} ;;
+        escape) python escape.py "$url" "$flight" "$key" "$other" "$TRIBUTARY_STORAGE_DATA" "$postgres" ;;
+        same_answers) python same_answers.py "$url" "$flight" "$key" "$TRIBUTARY" "$TRIBUTARY_STORAGE_DATA" "$postgres" ;;
         killers)
             # A server with little memory, so that its limit is seen.
             stop

@@ -27,5 +27,6 @@ source "$here/server.sh"
 prepare
 serve_keys demo demo-eu
 python flight_sql.py "$flight" "$key" "$other" "$url"
+python postgres.py "$postgres" "$key" "$other" "$landing" "$url"
 python spreadsheet.py "$url" "$key"
-python guides.py "$flight" "$key" ${postgres:+"$postgres"}
+python guides.py "$flight" "$key" "$postgres"
