@@ -111,8 +111,7 @@ async fn received(address: SocketAddr) -> Bare {
 }
 
 fn main() {
-    let rows: usize =
-        std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(1_000_000);
+    let rows: usize = std::env::args().find_map(|argument| argument.parse().ok()).unwrap_or(1_000_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let engine = support::engine(rows).await;
@@ -133,11 +132,11 @@ fn main() {
         });
         let service = FlightServiceServer::new(bare).max_encoding_message_size(usize::MAX);
         tokio::spawn(Server::builder().add_service(service).serve_with_incoming(incoming));
+        #[expect(clippy::disallowed_methods, reason = "a bench has no settings")]
         let python = std::env::var("PYTHON").unwrap_or_else(|_| "target/clients/venv/bin/python".to_owned());
         let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/flight_client.py");
         let addresses = [format!("grpc://{bare_address}"), format!("grpc://{address}")];
         let client = tokio::task::spawn_blocking(move || {
-            #[expect(clippy::disallowed_methods, reason = "the client is another program")]
             Command::new(python).arg(script).args(addresses).arg(STATEMENT).status()
         });
         let status = client.await.expect("the client's thread").expect("the client starts");

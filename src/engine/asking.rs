@@ -18,8 +18,8 @@ use crate::cache::AnswerKey;
 use crate::error::{Error, Result};
 use crate::lake::Scanned;
 use crate::query::{
-    self, Answer, BoundQuery, Described, Dialect, NamedQuery, Operator, Params, Planned, QUERIES, ResultLimit,
-    ResultStream, Values,
+    self, Answer, BoundQuery, Described, Dialect, NamedQuery, Operator, Params, Planned, QUERIES,
+    ResultLimit, ResultStream, Values,
 };
 use crate::session::{CATALOG, Pins, listed_views};
 

@@ -117,7 +117,7 @@ impl Expander<'_> {
             })?;
             match value {
                 Expr::Value(value) if matches!(&value.value, Value::Placeholder(_)) => {
-                    self.leave_open(spec, &value.value)
+                    self.leave_open(spec, &value.value);
                 }
                 value => {
                     let text = constant(value)
@@ -157,8 +157,8 @@ fn lower(ident: &Ident) -> String {
 
 fn named_arg(arg: &FunctionArg) -> Option<(String, &Expr)> {
     match arg {
-        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. } => Some((lower(name), value)),
-        FunctionArg::ExprNamed {
+        FunctionArg::Named { name, arg: FunctionArgExpr::Expr(value), .. }
+        | FunctionArg::ExprNamed {
             name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), ..
         } => Some((lower(name), value)),
         _ => None,

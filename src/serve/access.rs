@@ -149,7 +149,7 @@ impl Access {
         let waiting = tokio::time::timeout(self.queue_wait, self.gate(gate).acquire_owned());
         // The gate is never closed; waiting too long is the only way not to pass it.
         let place = waiting.await.ok().and_then(Result::ok).ok_or(Refusal::Busy)?;
-        Ok(Caller::of(store, place).with_key(gate))
+        Ok(Caller::of(store, place).with_key(gate.to_owned()))
     }
 
     /// The gate that bounds how many requests of one key run at once.

@@ -61,7 +61,7 @@ fn sqlstate(cause: &Error) -> &'static str {
             Some(DataFusionError::ResourcesExhausted(_)) => "53200",
             _ => "54000",
         },
-        ErrorKind::Timeout => "57014",
+        ErrorKind::Timeout | ErrorKind::Cancelled => "57014",
         ErrorKind::Unavailable => "58000",
         ErrorKind::Internal => "XX000",
     }

@@ -8,11 +8,13 @@ use chrono_tz::Tz;
 use datafusion::prelude::SessionContext;
 
 use crate::lake::{Lake, Storage};
-use crate::session::{Limits, Pins, Sessions};
+use crate::session::{Limits, Pins, Scratch, Sessions};
 
 async fn speaking() -> SessionContext {
     let lake = Arc::new(Lake::open(Storage::open("memory:").unwrap(), Vec::new()).unwrap());
-    let sessions = Sessions::new(lake, Limits { memory_bytes: 1 << 30, threads: 2 }).unwrap();
+    let limits =
+        Limits { memory_bytes: 1 << 30, query_memory_bytes: 1 << 30, spill_bytes: 1 << 20, threads: 2 };
+    let sessions = Sessions::new(lake, limits, &Scratch::open(None).unwrap()).unwrap();
     let session = sessions.session("s", Tz::UTC, &Pins::default()).unwrap();
     sessions.speak_postgres(&session).await.unwrap();
     session
