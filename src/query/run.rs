@@ -99,7 +99,11 @@ pub async fn describe(ctx: &SessionContext, query: BoundQuery) -> Result<Describ
         // Numbered ones by their numbers, $10 after $9.
         parameters.sort_by(|(a, _), (b, _)| a.len().cmp(&b.len()).then_with(|| a.cmp(b)));
         parameters.dedup_by(|(a, _), (b, _)| a == b);
-        Ok(Described { columns: Arc::clone(logical.schema().inner()), parameters })
+        // What the branches of a choice agree on is the analyzer's to find. It may not understand open parameters, and then
+        // the types are those that the text has by itself.
+        let analyzed = state.analyzer().execute_and_check(logical.clone(), state.config_options(), |_, _| {});
+        let columns = Arc::clone(analyzed.as_ref().unwrap_or(&logical).schema().inner());
+        Ok(Described { columns, parameters })
     })
     .await
 }

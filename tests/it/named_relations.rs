@@ -49,6 +49,12 @@ async fn every_view_gives_what_its_query_gives() {
             .unwrap()
             .name;
         let text = format!("select * from queries.{}", view.name);
+        let described = engine.describe("shop", &text).await.unwrap();
+        let sent = engine.sql("shop", &text, &Params::new()).await.unwrap().stream.schema();
+        let types = |schema: &arrow::datatypes::Schema| -> Vec<_> {
+            schema.fields().iter().map(|field| (field.name().clone(), field.data_type().clone())).collect()
+        };
+        assert_eq!(types(&described.columns), types(&sent), "announced and sent: {name}");
         match engine.query("shop", &name, &Params::new(), None).await {
             Ok((answer, _)) => {
                 let by_sql = sql(&engine, "shop", &text).await;

@@ -291,7 +291,7 @@ fn ctrl_c_ends_the_query_and_not_the_shell() {
     shell.sees("shop> ");
     for endless in ENDLESS {
         shell.enters(endless);
-        shell.sees("rows read");
+        shell.sees(" rows, ");
         let pid = shell.pid;
         is_busy(pid);
         shell.presses_ctrl('c');

@@ -51,7 +51,8 @@ fn sqlstate(cause: &Error) -> &'static str {
     if cause.message() == READ_ONLY {
         return "25006";
     }
-    let planning = cause.source().and_then(|source| source.downcast_ref::<DataFusionError>());
+    let mut causes = std::iter::successors(cause.source(), |cause| (*cause).source());
+    let planning = causes.find_map(|cause| cause.downcast_ref::<DataFusionError>());
     match cause.kind() {
         ErrorKind::InvalidRequest => planning.map_or("42601", of_planning),
         ErrorKind::NotFound => "42704",
