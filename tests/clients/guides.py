@@ -5,6 +5,9 @@
 KEY stands for the key in them, and the addresses of `tributary serve`'s documents are those of the server under test.
 """
 
+import ast
+import asyncio
+import inspect
 import pathlib
 import re
 import sys
@@ -23,7 +26,10 @@ def main(flight: str, key: str, postgres: str = "") -> None:
             if postgres:
                 code = code.replace("127.0.0.1:5433", postgres.split("//")[-1]).replace("5433", postgres.rsplit(":", 1)[1])
             try:
-                exec(compile(code, str(page), "exec"), names)
+                # Some clients are awaited.
+                result = eval(compile(code, str(page), "exec", ast.PyCF_ALLOW_TOP_LEVEL_AWAIT), names)
+                if inspect.iscoroutine(result):
+                    asyncio.run(result)
             except Exception as error:
                 sys.exit(f"{page.name}: {error!r} in:\n{code}")
             count += 1
