@@ -234,6 +234,8 @@ fn texts_that_would_exhaust_the_planner_are_refused() {
         ("comma join", format!("select * from t{}", ", t".repeat(2_000))),
         ("nested chains", format!("select {nested_chains} from t")),
         ("recursive", "with recursive r as (select 1 union all select 1 from r) select * from r".to_owned()),
+        ("a cube", "select count(*) from t group by cube (a, b, c, d, e, f, g, h, i)".to_owned()),
+        ("rollups", "select count(*) from t group by ".to_owned() + &["rollup (a)"; 9].join(", ")),
         ("nested with", nested_with),
         ("doubling ctes", doubling),
     ];
@@ -242,6 +244,7 @@ fn texts_that_would_exhaust_the_planner_are_refused() {
     }
     for (what, text) in [
         ("parentheses", format!("select {}1{}", "(".repeat(5_000), ")".repeat(5_000))),
+        ("casts", format!("select {}1{}", "cast(".repeat(101), " as int)".repeat(101))),
         ("not", format!("select {}a", "not ".repeat(200))),
         ("minus", format!("select {}1", "- ".repeat(200))),
         ("subqueries", format!("select {}1{}", "(select ".repeat(500), ")".repeat(500))),

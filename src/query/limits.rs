@@ -26,6 +26,11 @@ const EXPRESSION_DEPTH: usize = 300;
 pub(super) const SET_OPERATIONS: usize = 200;
 /// Expressions inside expressions, as the parser counts them.
 pub(super) const NESTING: usize = 100;
+/// Brackets inside brackets. The parser gives up at `NESTING`, but it tries every inner cast twice before it does: a hundred
+/// of them never end.
+const BRACKET_DEPTH: usize = 90;
+/// Sets of columns that a text may group by at once, as a power of two: a cube has two for each column.
+const GROUPING_SETS_LOG2: u32 = 8;
 /// `with` inside `with`: name resolution takes twice as long for each level.
 const WITH_NESTING: usize = 8;
 const RELATION_COUNT: u64 = 500;
@@ -52,6 +57,9 @@ pub(super) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
         return Err(Error::limit(format!(
             "an expression has more than {CHAIN_LENGTH} operators; use in (..) or a join with values (..)"
         )));
+    }
+    if deepest_bracket(words()) > BRACKET_DEPTH {
+        return Err(Error::invalid("expressions are nested too deeply"));
     }
     Ok(tokens)
 }
@@ -95,6 +103,19 @@ fn is_set_operator(token: &Token) -> bool {
         word.keyword,
         Keyword::UNION | Keyword::EXCEPT | Keyword::INTERSECT | Keyword::MINUS
     ))
+}
+
+fn deepest_bracket<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    for token in tokens {
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => depth += 1,
+            Token::RParen | Token::RBracket | Token::RBrace => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest
 }
 
 /// Counts operators between commas on each level of parentheses. A closed parenthesis counts as one.
@@ -162,12 +183,23 @@ fn is_operator(token: &Token) -> bool {
 struct Nesting {
     withs: usize,
     expressions: usize,
+    grouping_sets_log2: u32,
 }
 
 impl Visitor for Nesting {
     type Break = String;
 
-    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<String> {
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+        // Side by side they multiply.
+        self.grouping_sets_log2 += match expr {
+            Expr::Cube(columns) => columns.len() as u32,
+            Expr::Rollup(sets) | Expr::GroupingSets(sets) => usize::BITS - sets.len().leading_zeros(),
+            _ => 0,
+        };
+        if self.grouping_sets_log2 > GROUPING_SETS_LOG2 {
+            let most = 1 << GROUPING_SETS_LOG2;
+            return ControlFlow::Break(format!("cube, rollup and grouping sets make more than {most} sets"));
+        }
         self.expressions += 1;
         if self.expressions > EXPRESSION_DEPTH {
             return ControlFlow::Break(format!("expressions are nested more than {EXPRESSION_DEPTH} times"));
