@@ -185,7 +185,7 @@ def main(url: str, key: str, other: str, pid: str, limit_mb: str) -> None:
     busy.is_over = True
     busy.join()
     loud = {
-        "scan": "select count(*) from touchpoints a where regexp_like(repeat(touch_id, 3000), '(.*)(.*)(.*)x')",
+        "scan": "select value from range(0, 100000000000) where value < 0",
         "sort": "select a.value * b.value as x from range(0, 100000) a cross join range(0, 1000) b order by x desc",
         "aggregate": "select a.value * 1000003 + b.value as x, count(*) from range(0, 100000) a cross join range(0, 100000) b group by x",
         "join": "select count(*) from range(0, 1000000) a join range(0, 1000000) b on a.value < b.value",
