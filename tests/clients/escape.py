@@ -104,14 +104,15 @@ class Drill:
     def __init__(self, lake: str) -> None:
         self.lake = lake
         self.attempts = 0
-        self.answers = 0
+        self.answers: dict[str, int] = {}
         self.leaks: list[str] = []
 
     def attempt(self, door: str, asked: str, ask) -> None:
         self.attempts += 1
+        self.answers.setdefault(door, 0)
         try:
             seen = repr(ask())
-            self.answers += 1
+            self.answers[door] += 1
         except doors.Refused as error:
             seen = str(error)
         # What the attempt itself wrote may come back in a refusal: it is no news. The other secrets still are.
@@ -243,6 +244,7 @@ def over_postgres(drill: Drill, address: str, key: str, lake: str) -> None:
 def main(url: str, flight: str, key: str, other: str, lake: str, postgres: str = "") -> None:
     seen = doors.http_json(url, other, "select order_id, revenue, store_id from orders")
     assert CANARY in str(seen) and AMOUNT in str(seen) and OTHER in str(seen), "the canaries are where they belong"
+    before = doors.http_json(url, key, "select count(*) from orders")
     drill = Drill(lake)
     over_http(drill, url, key, lake)
     named(drill, url, key)
@@ -250,8 +252,13 @@ def main(url: str, flight: str, key: str, other: str, lake: str, postgres: str =
     if postgres:
         over_postgres(drill, postgres, key, lake)
     mine = doors.http_json(url, key, "select count(*) from orders")
-    assert mine[0][0] == 2000 or mine[0][0] > 500, "the store's own rows are all there"
-    print(f"{len(statements(lake))} statements, {drill.attempts} attempts, {drill.answers} answered, {len(drill.leaks)} leaks")
+    assert mine == before, "the store's own rows are all there"
+    answered = ", ".join(f"{count} over {door}" for door, count in drill.answers.items())
+    print(f"{len(statements(lake))} statements, {drill.attempts} attempts, answered: {answered}; {len(drill.leaks)} leaks")
+    # A door that answers nothing has not been tried.
+    silent = [door for door, count in drill.answers.items() if count == 0]
+    if silent:
+        sys.exit(f"no answer at all over {', '.join(silent)}")
     if drill.leaks:
         sys.exit("\n".join(drill.leaks[:40]))
 
