@@ -42,11 +42,10 @@ impl Person {
     fn named(&self, spec: &TableSpec) -> Named {
         let columns = spec.columns.iter().filter(|column| column.person);
         let mut named: Named = columns.map(|column| (column.name.clone(), self.ids.clone())).collect();
-        match spec.name.as_str() {
-            "refunds" | JOURNEYS => named.push(("order_id".to_owned(), self.orders.clone())),
-            "quarantine" => named.push(("quarantine_id".to_owned(), self.refused.clone())),
-            _ => {}
-        }
+        named.extend(reached_by(spec).map(|reached| match reached {
+            Reached::ByOrder => ("order_id".to_owned(), self.orders.clone()),
+            Reached::ByRefusedRow => ("quarantine_id".to_owned(), self.refused.clone()),
+        }));
         named.retain(|(_, values)| !values.is_empty());
         named
     }
@@ -166,8 +165,23 @@ impl Engine {
     }
 }
 
+/// How rows are a person's that have no id of theirs in a column of its own.
+#[derive(Debug, Clone, Copy)]
+enum Reached {
+    ByOrder,
+    ByRefusedRow,
+}
+
+fn reached_by(spec: &TableSpec) -> Option<Reached> {
+    match spec.name.as_str() {
+        "refunds" | JOURNEYS => Some(Reached::ByOrder),
+        "quarantine" => Some(Reached::ByRefusedRow),
+        _ => None,
+    }
+}
+
 fn knows_people(spec: &TableSpec) -> bool {
-    spec.name == "quarantine" || spec.name == "refunds" || spec.columns.iter().any(|column| column.person)
+    reached_by(spec).is_some() || spec.columns.iter().any(|column| column.person)
 }
 
 /// Whether a refused row, in whatever form it came, has an id as one of its values.

@@ -15,7 +15,6 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::answer::Params;
 use super::bind::{BoundQuery, tables, tree, tree_mut};
-use super::header::ParamSpec;
 use super::limits;
 use super::registry::{NamedQuery, Registry};
 use super::stack::on_deep_stack;
@@ -115,31 +114,21 @@ impl Expander<'_> {
                 Error::unknown("parameter", &name, named.header.params.iter().map(|spec| spec.name.as_str()))
                     .with_kind(crate::error::ErrorKind::InvalidRequest)
             })?;
-            match value {
-                Expr::Value(value) if matches!(&value.value, Value::Placeholder(_)) => {
-                    self.leave_open(spec, &value.value);
-                }
-                value => {
-                    let text = constant(value)
-                        .ok_or_else(|| Error::invalid(format!("parameter {name} has to be a constant")))?;
-                    if let Some(text) = text
-                        && params.insert(name.clone(), text).is_some()
-                    {
-                        return Err(Error::invalid(format!("parameter {name} is given twice")));
-                    }
-                    continue;
-                }
+            let text = if let Some(placeholder) = placeholder(value) {
+                self.open.push((placeholder.to_owned(), spec.kind.data_type()));
+                // Only a text that is described has placeholders left, and an example describes as well as a value.
+                named.sample_params().remove(&name)
+            } else {
+                constant(value)
+                    .ok_or_else(|| Error::invalid(format!("parameter {name} has to be a constant")))?
+            };
+            if let Some(text) = text
+                && params.insert(name.clone(), text).is_some()
+            {
+                return Err(Error::invalid(format!("parameter {name} is given twice")));
             }
-            // Only a text that is described has placeholders left, and an example describes as well as a value.
-            params.extend(named.sample_params().remove(&name).map(|sample| (name, sample)));
         }
         Ok(params)
-    }
-
-    fn leave_open(&mut self, spec: &ParamSpec, placeholder: &Value) {
-        if let Value::Placeholder(placeholder) = placeholder {
-            self.open.push((placeholder.trim_start_matches('$').to_owned(), spec.kind.data_type()));
-        }
     }
 }
 
@@ -161,6 +150,17 @@ fn named_arg(arg: &FunctionArg) -> Option<(String, &Expr)> {
         | FunctionArg::ExprNamed {
             name: Expr::Identifier(name), arg: FunctionArgExpr::Expr(value), ..
         } => Some((lower(name), value)),
+        _ => None,
+    }
+}
+
+/// The name of a parameter that has no value yet.
+fn placeholder(value: &Expr) -> Option<&str> {
+    match value {
+        Expr::Value(value) => match &value.value {
+            Value::Placeholder(name) => Some(name.trim_start_matches('$')),
+            _ => None,
+        },
         _ => None,
     }
 }

@@ -178,3 +178,16 @@ fn a_key_that_is_not_a_column_is_refused_by_name() {
     let error = TableSpec::parse("broken", &format!("{text}colour = \"red\"\n")).unwrap_err();
     assert!(error.message().contains("colour"), "{error}");
 }
+
+/// Erasing a customer searches the columns that say they hold people's ids; one that forgets to would keep them.
+#[test]
+fn every_column_that_holds_ids_of_people_says_so() {
+    let people: BTreeSet<String> =
+        ids("customers", "customer_id").into_iter().chain(ids("identities", "anonymous_id")).collect();
+    for spec in tables().unwrap().values() {
+        for column in spec.columns.iter().filter(|column| column.kind == ColumnKind::Text) {
+            let holds_people = !ids(&spec.name, &column.name).is_disjoint(&people);
+            assert_eq!(column.person, holds_people, "{}.{}", spec.name, column.name);
+        }
+    }
+}
