@@ -1,5 +1,6 @@
 //! The threads that queries run on. A query may compute for seconds without a pause; so it runs on threads of its own
-//! and never on those that answer clients and keep the time.
+//! and never on those that answer clients and keep the time. These come first where cores are few: an answer from the
+//! cache is not to wait for a sort.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -10,6 +11,7 @@ use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
+use thread_priority::{ThreadPriority, set_current_thread_priority};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -21,14 +23,24 @@ use crate::session::Waiting;
 const STACK_BYTES: usize = 16 << 20;
 /// Batches that are ready before they are asked for.
 const BATCHES_AHEAD: usize = 1;
+/// Of 0 to 99, where threads begin at about 50; on Linux, a niceness of 9.
+const PRIORITY: u8 = 25;
 
 static THREADS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
     Builder::new_multi_thread()
         .enable_all()
         .thread_name("tributary-query")
         .thread_stack_size(STACK_BYTES)
+        .on_thread_start(step_back)
         .build()
 });
+
+fn step_back() {
+    let priority = ThreadPriority::try_from(PRIORITY).map_err(thread_priority::Error::Priority);
+    if let Err(error) = priority.and_then(set_current_thread_priority) {
+        tracing::debug!(?error, "queries run with the priority of all threads");
+    }
+}
 
 /// A plan that runs elsewhere. Dropping it stops the plan.
 struct Apart {

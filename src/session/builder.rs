@@ -144,8 +144,8 @@ impl Sessions {
         only: Option<&Only>,
     ) -> Result<SessionContext> {
         let (interruption, reading) = (Arc::new(Interruption::default()), Arc::new(Reading::default()));
-        let memory =
-            Arc::new(QueryMemory::new(self.limits.query_memory_bytes, self.runtime.memory_pool.clone()));
+        let shared = self.runtime.memory_pool.clone();
+        let memory = Arc::new(QueryMemory::new(self.limits.query_memory_bytes, shared, interruption.clone()));
         let runtime = RuntimeEnv { memory_pool: memory.clone(), ..self.runtime.as_ref().clone() };
         let config = self
             .config()

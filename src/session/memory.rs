@@ -1,26 +1,52 @@
 //! A query's memory: a pool of its own inside the one that all queries share.
 
 use std::fmt;
+use std::panic::resume_unwind;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{
     FairSpillPool, MemoryConsumer, MemoryLimit, MemoryPool, MemoryReservation,
 };
 
-/// What one query holds: no more than its own limit, and no more than the others leave.
+use super::interruption::Interruption;
+
+/// What one query holds: no more than its own limit, no more than the others leave, and no more at all where nobody waits
+/// for it any longer.
 #[derive(Debug)]
 pub struct QueryMemory {
     own: FairSpillPool,
     shared: Arc<dyn MemoryPool>,
     limit_bytes: usize,
     peak_bytes: AtomicUsize,
+    interruption: Arc<Interruption>,
+    has_refused: AtomicBool,
 }
 
 impl QueryMemory {
-    pub fn new(limit_bytes: usize, shared: Arc<dyn MemoryPool>) -> Self {
-        Self { own: FairSpillPool::new(limit_bytes), shared, limit_bytes, peak_bytes: AtomicUsize::new(0) }
+    pub fn new(limit_bytes: usize, shared: Arc<dyn MemoryPool>, interruption: Arc<Interruption>) -> Self {
+        let peak_bytes = AtomicUsize::new(0);
+        Self {
+            own: FairSpillPool::new(limit_bytes),
+            shared,
+            limit_bytes,
+            peak_bytes,
+            interruption,
+            has_refused: AtomicBool::new(false),
+        }
+    }
+
+    /// Fails where nobody waits for the query any more.
+    ///
+    /// A sort takes that for a sign to spill, and merges on for seconds before it lets anybody else have the thread: asked
+    /// again, it is unwound to the end of its task, without a word on the standard error.
+    fn ask(&self) -> Result<()> {
+        let asked = self.interruption.check();
+        if asked.is_err() && self.has_refused.swap(true, Ordering::Relaxed) {
+            resume_unwind(Box::new("nobody waits for the query any more"));
+        }
+        asked
     }
 
     /// The most that it ever held.
@@ -62,6 +88,7 @@ impl MemoryPool for QueryMemory {
     }
 
     fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        self.ask()?;
         self.own.try_grow(reservation, additional)?;
         if let Err(error) = self.shared.try_grow(reservation, additional) {
             self.own.shrink(reservation, additional);
@@ -85,7 +112,7 @@ mod tests {
     use super::*;
 
     fn query(limit_bytes: usize, shared: &Arc<dyn MemoryPool>) -> (Arc<QueryMemory>, MemoryReservation) {
-        let memory = Arc::new(QueryMemory::new(limit_bytes, Arc::clone(shared)));
+        let memory = Arc::new(QueryMemory::new(limit_bytes, Arc::clone(shared), Arc::default()));
         let pool: Arc<dyn MemoryPool> = memory.clone();
         let reservation = MemoryConsumer::new("join").register(&pool);
         (memory, reservation)
@@ -105,5 +132,21 @@ mod tests {
         assert_eq!((memory.reserved(), memory.peak_bytes()), (0, 60));
         drop(second);
         assert_eq!(shared.reserved(), 0);
+    }
+
+    #[test]
+    fn a_query_that_nobody_waits_for_gets_no_more() {
+        let shared: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(100));
+        let interruption = Arc::new(Interruption::default());
+        let memory = QueryMemory::new(100, Arc::clone(&shared), Arc::clone(&interruption));
+        let pool: Arc<dyn MemoryPool> = Arc::new(memory);
+        let reservation = MemoryConsumer::new("sort").register(&pool);
+        let waiting = interruption.wait();
+        reservation.try_grow(1).unwrap();
+        drop(waiting);
+        assert!(reservation.try_grow(1).is_err());
+        let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reservation.try_grow(1)));
+        assert!(again.is_err(), "unwound");
+        assert_eq!(shared.reserved(), 1);
     }
 }

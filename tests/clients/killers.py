@@ -100,22 +100,13 @@ class Process:
             fields = file.read().rsplit(")", 1)[1].split()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
-    def memory_mb(self) -> float:
+    def peak_mb(self) -> float:
+        """The most memory since this was last asked."""
         with open(f"/proc/{self.pid}/status") as file:
-            return next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmRSS"))
-
-
-class Watch(threading.Thread):
-    """Looks at a process's memory ten times a second."""
-
-    def __init__(self, process: Process) -> None:
-        super().__init__(daemon=True)
-        self.process, self.peak_mb, self.is_over = process, 0.0, False
-
-    def run(self) -> None:
-        while not self.is_over and self.process.lives():
-            self.peak_mb = max(self.peak_mb, self.process.memory_mb())
-            time.sleep(0.1)
+            peak = next(int(line.split()[1]) / 1024 for line in file if line.startswith("VmHWM"))
+        with open(f"/proc/{self.pid}/clear_refs", "w") as file:
+            file.write("5")
+        return peak
 
 
 class Dashboards(threading.Thread):
@@ -173,15 +164,16 @@ def main(url: str, key: str, other: str, pid: str, limit_mb: str) -> None:
     time.sleep(6)
     quiet.is_over = True
     quiet.join()
-    watch, busy = Watch(process), Dashboards(url, other)
-    watch.start()
+    busy, peaks_mb = Dashboards(url, other), [process.peak_mb()]
     busy.start()
     for name, sql in killers().items():
         began = time.perf_counter()
         outcome = ask(url, key, sql, 3)
-        print(f"{name:32} {time.perf_counter() - began:6.2f} s  {outcome}", flush=True)
+        seconds = time.perf_counter() - began
         if not process.lives():
             sys.exit(f"the process is gone after: {name}")
+        peaks_mb.append(process.peak_mb())
+        print(f"{name:32} {seconds:6.2f} s {peaks_mb[-1]:6.0f} MB  {outcome}", flush=True)
     busy.is_over = True
     busy.join()
     loud = {
@@ -203,19 +195,18 @@ def main(url: str, key: str, other: str, pid: str, limit_mb: str) -> None:
         before = process.cpu_seconds()
         time.sleep(1)
         share = process.cpu_seconds() - before
-        print(f"after leaving a {name}: {share:.2f} CPU seconds a second (before: {was_busy / 0.3:.2f})", flush=True)
+        peaks_mb.append(process.peak_mb())
+        print(f"after leaving a {name}: {share:.2f} CPU seconds a second (before: {was_busy / 0.3:.2f}), {peaks_mb[-1]:.0f} MB", flush=True)
         if share > 0.2:
             problems.append(f"the CPU is not quiet after a {name}")
         time.sleep(1)
-    watch.is_over = True
-    watch.join()
     print(f"dashboards: p95 {quiet.p95_ms():.1f} ms quiet ({len(quiet.seconds)}), {busy.p95_ms():.1f} ms busy ({len(busy.seconds)})")
-    print(f"memory: at most {watch.peak_mb:.0f} MB, limit {limit_mb} MB; {len(killers())} killers; process alive: {process.lives()}")
+    print(f"memory: at most {max(peaks_mb):.0f} MB, limit {limit_mb} MB; {len(killers())} killers; process alive: {process.lives()}")
     if busy.failed or quiet.failed:
         problems.append(f"dashboards failed: {(quiet.failed + busy.failed)[:3]}")
     if busy.p95_ms() > 3 * quiet.p95_ms():
         problems.append("the dashboards' p95 is more than 3 times its quiet value")
-    if watch.peak_mb > float(limit_mb) * 1.2:
+    if max(peaks_mb) > float(limit_mb) * 1.2:
         problems.append("the memory went beyond its limit")
     if not process.lives():
         problems.append("the process is gone")
