@@ -123,7 +123,7 @@ fn main() {
             default_store: support::STORE.to_owned(),
             ..ServeOptions::default()
         };
-        let listeners = Listeners { http, flight: Some(flight), postgres: None };
+        let listeners = Listeners { flight: Some(flight), ..Listeners::from(http) };
         tokio::spawn(serve(engine, options, listeners, std::future::pending()));
         let bare = received(address).await;
         let (incoming, bare_address) = listener().await;

@@ -96,8 +96,8 @@ impl Cli {
             overrides.listen.clone_from(&serve.listen);
             overrides.flight.clone_from(&serve.flight);
             overrides.postgres.clone_from(&serve.postgres);
-            overrides.postgres_tls_cert.clone_from(&serve.postgres_tls_cert);
-            overrides.postgres_tls_key.clone_from(&serve.postgres_tls_key);
+            overrides.tls_cert.clone_from(&serve.tls_cert);
+            overrides.tls_key.clone_from(&serve.tls_key);
         }
         overrides
     }

@@ -23,7 +23,7 @@ Examples:
   tributary serve --listen 127.0.0.1:0
   tributary serve --flight 127.0.0.1:32010
   tributary serve --postgres 127.0.0.1:5433
-  tributary serve --postgres 0.0.0.0:5433 --postgres-tls-cert server.pem --postgres-tls-key server-key.pem
+  tributary serve --listen 0.0.0.0:8443 --tls-cert server.pem --tls-key server-key.pem
   tributary --data s3://lake/tributary serve --listen 0.0.0.0:8080")]
 pub struct ServeArgs {
     /// Address and port; port 0 takes a free one [default: 127.0.0.1:8080]
@@ -35,12 +35,12 @@ pub struct ServeArgs {
     /// Address and port of the Postgres protocol, for psql and BI tools; not served without it
     #[arg(long, value_name = "ADDRESS")]
     pub postgres: Option<String>,
-    /// The certificate of the Postgres protocol, as PEM; its connections may then be encrypted
-    #[arg(long, value_name = "FILE", requires = "postgres_tls_key")]
-    pub postgres_tls_cert: Option<PathBuf>,
+    /// A certificate as PEM: HTTP and Flight SQL are encrypted with it, and the Postgres protocol where a client asks for it
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
     /// The private key of that certificate, as PEM
-    #[arg(long, value_name = "FILE", requires = "postgres_tls_cert")]
-    pub postgres_tls_key: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 }
 
 /// Who is let in.
@@ -59,7 +59,7 @@ pub async fn run(engine: Engine, config: &Config, _: ServeArgs) -> Outcome {
 }
 
 fn welcome(bound: &Bound) -> String {
-    format!("tributary is serving at http://{}\n{}", bound.http, bound.other_lines())
+    format!("tributary is serving at {}\n{}", bound.http_url(), bound.other_lines())
 }
 
 /// Where to listen.
@@ -74,12 +74,18 @@ pub struct Bound {
     pub http: SocketAddr,
     pub flight: Option<SocketAddr>,
     pub postgres: Option<SocketAddr>,
+    pub is_encrypted: bool,
 }
 
 impl Bound {
+    pub fn http_url(&self) -> String {
+        format!("{}://{}", if self.is_encrypted { "https" } else { "http" }, self.http)
+    }
+
     /// Says where Flight SQL and the Postgres protocol are; nothing where they are not served.
     pub fn other_lines(&self) -> String {
-        let flight = self.flight.map(|address| format!("Flight SQL is at grpc://{address}\n"));
+        let grpc = if self.is_encrypted { "grpc+tls" } else { "grpc" };
+        let flight = self.flight.map(|address| format!("Flight SQL is at {grpc}://{address}\n"));
         let postgres =
             self.postgres.map(|address| format!("Postgres is at postgresql://{address}/tributary\n"));
         flight.into_iter().chain(postgres).collect()
@@ -94,7 +100,7 @@ pub async fn listen(
     access: Access,
     welcome: impl FnOnce(&Bound) -> String,
 ) -> Outcome {
-    let tls = match (&config.serve.postgres_tls_cert, &config.serve.postgres_tls_key) {
+    let tls = match (&config.serve.tls_cert, &config.serve.tls_key) {
         (Some(certificate), Some(key)) => Some(Tls::load(certificate, key).map_err(Failure::Usage)?),
         _ => None,
     };
@@ -110,6 +116,7 @@ pub async fn listen(
         http: http_address,
         flight: flight.as_ref().map(|(_, address)| *address),
         postgres: postgres.as_ref().map(|(_, address)| *address),
+        is_encrypted: tls.is_some(),
     };
     for address in std::iter::once(bound.http).chain(bound.flight).chain(bound.postgres) {
         serve::verify(&options, address).await?;
@@ -121,7 +128,8 @@ pub async fn listen(
     let listeners = Listeners {
         http,
         flight: flight.map(|(listener, _)| listener),
-        postgres: postgres.map(|(listener, _)| (listener, tls)),
+        postgres: postgres.map(|(listener, _)| listener),
+        tls,
     };
     serve::serve(engine.clone(), options, listeners, stopped()).await?;
     engine.close().await?;

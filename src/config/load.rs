@@ -37,8 +37,8 @@ pub struct Overrides {
     pub listen: Option<String>,
     pub flight: Option<String>,
     pub postgres: Option<String>,
-    pub postgres_tls_cert: Option<PathBuf>,
-    pub postgres_tls_key: Option<PathBuf>,
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
 }
 
 impl Config {
@@ -71,10 +71,8 @@ impl Config {
         ];
         match zero.into_iter().find(|(_, is_zero)| *is_zero) {
             Some((key, _)) => Err(Error::invalid(format!("configuration key {key} must be at least 1"))),
-            None if self.serve.postgres_tls_cert.is_some() != self.serve.postgres_tls_key.is_some() => {
-                Err(Error::invalid(
-                    "configuration keys serve.postgres_tls_cert and serve.postgres_tls_key belong together",
-                ))
+            None if self.serve.tls_cert.is_some() != self.serve.tls_key.is_some() => {
+                Err(Error::invalid("configuration keys serve.tls_cert and serve.tls_key belong together"))
             }
             None if self.storage.data.is_empty() => {
                 Err(Error::invalid("configuration key storage.data must name a folder or a URL"))
@@ -112,11 +110,11 @@ fn extract(mut figment: Figment, overrides: &Overrides) -> Result<Config> {
     if let Some(postgres) = &overrides.postgres {
         figment = figment.merge(Serialized::default("serve.postgres", postgres));
     }
-    if let Some(file) = &overrides.postgres_tls_cert {
-        figment = figment.merge(Serialized::default("serve.postgres_tls_cert", file));
+    if let Some(file) = &overrides.tls_cert {
+        figment = figment.merge(Serialized::default("serve.tls_cert", file));
     }
-    if let Some(file) = &overrides.postgres_tls_key {
-        figment = figment.merge(Serialized::default("serve.postgres_tls_key", file));
+    if let Some(file) = &overrides.tls_key {
+        figment = figment.merge(Serialized::default("serve.tls_key", file));
     }
     let config: Config = figment.extract().map_err(refusal)?;
     config.verify()?;
@@ -230,9 +228,9 @@ mod tests {
 
     #[test]
     fn a_certificate_needs_its_key() {
-        let error = from_toml("[serve]\npostgres_tls_cert = \"a.pem\"\n").unwrap_err();
+        let error = from_toml("[serve]\ntls_cert = \"a.pem\"\n").unwrap_err();
         assert!(error.message().contains("belong together"), "{error}");
-        assert!(from_toml("[serve]\npostgres_tls_cert = \"a.pem\"\npostgres_tls_key = \"b.pem\"\n").is_ok());
+        assert!(from_toml("[serve]\ntls_cert = \"a.pem\"\ntls_key = \"b.pem\"\n").is_ok());
     }
 
     #[test]

@@ -14,19 +14,14 @@ pub struct Serve {
     pub flight: Option<String>,
     /// The same of the Postgres protocol.
     pub postgres: Option<String>,
-    /// A certificate and its key as PEM files: with them connections of the Postgres protocol may be encrypted.
-    pub postgres_tls_cert: Option<PathBuf>,
-    pub postgres_tls_key: Option<PathBuf>,
+    /// A certificate and its key as PEM files: with them HTTP and Flight SQL are encrypted, and the Postgres protocol where
+    /// a client asks for it.
+    pub tls_cert: Option<PathBuf>,
+    pub tls_key: Option<PathBuf>,
 }
 
 impl Default for Serve {
     fn default() -> Self {
-        Self {
-            listen: "127.0.0.1:8080".into(),
-            flight: None,
-            postgres: None,
-            postgres_tls_cert: None,
-            postgres_tls_key: None,
-        }
+        Self { listen: "127.0.0.1:8080".into(), flight: None, postgres: None, tls_cert: None, tls_key: None }
     }
 }

@@ -12,8 +12,9 @@ mod scram;
 mod server;
 mod sheet;
 mod statements;
+mod tls;
 
 pub use options::{Limits, ServeOptions, check_exposure, verify};
-pub use postgres::Tls;
 pub use server::{Listeners, serve};
 pub use sheet::{ColumnSheet, TableSheet, sheet};
+pub use tls::Tls;

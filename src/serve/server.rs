@@ -4,6 +4,9 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use axum::Router;
+use axum::serve::Listener;
+use futures::FutureExt as _;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tonic::transport::server::TcpIncoming;
@@ -11,12 +14,16 @@ use tonic::transport::server::TcpIncoming;
 use super::flight;
 use super::http::{self, AppState};
 use super::options::{ServeOptions, check_exposure};
-use super::postgres::{self, Door, DoorLimits, Tls};
+use super::postgres::{self, Door, DoorLimits};
+use super::tls::{Encrypted, Tls};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
 /// Bytes of the headers of a Flight request: gRPC's usual 8 KB are too few for the tokens of some clients.
 const FLIGHT_HEADER_BYTES: u32 = 64 << 10;
+/// The protocols as clients name them that encrypt.
+const HTTP: &[u8] = b"http/1.1";
+const FLIGHT: &[u8] = b"h2";
 
 /// Where the server listens: one listener a protocol.
 #[derive(Debug)]
@@ -24,12 +31,15 @@ pub struct Listeners {
     pub http: TcpListener,
     pub flight: Option<TcpListener>,
     /// With the certificate that its connections are encrypted with, where they are.
-    pub postgres: Option<(TcpListener, Option<Tls>)>,
+    pub postgres: Option<TcpListener>,
+    /// The certificate that connections are encrypted with: all of HTTP's and Flight SQL's, and those of the Postgres
+    /// protocol that ask for it.
+    pub tls: Option<Tls>,
 }
 
 impl From<TcpListener> for Listeners {
     fn from(http: TcpListener) -> Self {
-        Self { http, flight: None, postgres: None }
+        Self { http, flight: None, postgres: None, tls: None }
     }
 }
 
@@ -58,26 +68,35 @@ pub async fn serve(
             let address = address_of(&listener)?;
             check_exposure(address, &options)?;
             let service = flight::service(engine.clone(), state.access.at(address));
-            Some(serve_flight(service, listener, stopped(stopping.clone())))
+            let served = serve_flight(service, listener, listeners.tls.clone(), stopped(stopping.clone()));
+            Some(served.boxed())
         }
         None => None,
     };
     let statements = state.statements.clone();
     let postgres = match listeners.postgres {
-        Some((listener, tls)) => {
+        Some(listener) => {
             let address = address_of(&listener)?;
             check_exposure(address, &options)?;
             let door = Door::new(engine.clone(), state.access.at(address), postgres_limits(&options));
-            Some(postgres::serve(door, listener, tls, stopping.clone()))
+            Some(postgres::serve(door, listener, listeners.tls.clone(), stopping.clone()))
         }
         None => None,
     };
-    let http = axum::serve(listeners.http, http::router(state)).with_graceful_shutdown(async move {
+    let shutdown = async move {
         shutdown.await;
         // Nobody can fetch their results any more.
         statements.close();
         stop.send_replace(true);
-    });
+    };
+    let router = http::router(state);
+    let http = match &listeners.tls {
+        Some(tls) => {
+            let listener = Encrypted::new(listeners.http, tls, HTTP);
+            serve_http(listener, router, shutdown).boxed()
+        }
+        None => serve_http(listeners.http, router, shutdown).boxed(),
+    };
     let ended = |error: Box<dyn std::error::Error + Send + Sync>| {
         Error::unavailable("the server stopped").with_source(error)
     };
@@ -137,13 +156,35 @@ async fn stopped(mut stopping: watch::Receiver<bool>) {
     }
 }
 
-fn serve_flight(
+async fn serve_http<L>(
+    listener: L,
+    router: Router,
+    stopped: impl Future<Output = ()> + Send + 'static,
+) -> std::io::Result<()>
+where
+    L: Listener,
+    L::Addr: std::fmt::Debug,
+{
+    axum::serve(listener, router).with_graceful_shutdown(stopped).await
+}
+
+async fn serve_flight(
     service: flight::Service,
     listener: TcpListener,
+    tls: Option<Tls>,
     stopped: impl Future<Output = ()> + Send + 'static,
-) -> impl Future<Output = std::result::Result<(), tonic::transport::Error>> {
-    tonic::transport::Server::builder()
+) -> std::result::Result<(), tonic::transport::Error> {
+    let server = tonic::transport::Server::builder()
         .http2_max_header_list_size(FLIGHT_HEADER_BYTES)
-        .add_service(service)
-        .serve_with_incoming_shutdown(TcpIncoming::from(listener).with_nodelay(Some(true)), stopped)
+        .add_service(service);
+    match tls {
+        Some(tls) => {
+            let connections = Encrypted::new(listener, &tls, FLIGHT).connections();
+            server.serve_with_incoming_shutdown(connections, stopped).await
+        }
+        None => {
+            let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
+            server.serve_with_incoming_shutdown(connections, stopped).await
+        }
+    }
 }

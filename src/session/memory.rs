@@ -2,8 +2,8 @@
 
 use std::fmt;
 use std::panic::resume_unwind;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use datafusion::error::Result;
 use datafusion::execution::memory_pool::{
@@ -11,6 +11,18 @@ use datafusion::execution::memory_pool::{
 };
 
 use super::interruption::Interruption;
+
+/// What a query held that is worth giving back to the system when it ends.
+const LARGE_BYTES: usize = 64 << 20;
+
+type Call = Box<dyn Fn() + Send + Sync>;
+static AFTER_LARGE_QUERIES: OnceLock<Call> = OnceLock::new();
+
+/// Says what is to be done when a query that held much memory has ended. The process's allocator is not this room's to
+/// know; only the first call counts.
+pub fn after_large_queries(call: impl Fn() + Send + Sync + 'static) {
+    let _ = AFTER_LARGE_QUERIES.set(Box::new(call));
+}
 
 /// What one query holds: no more than its own limit, no more than the others leave, and no more at all where nobody waits
 /// for it any longer.
@@ -52,6 +64,16 @@ impl QueryMemory {
     /// The most that it ever held.
     pub fn peak_bytes(&self) -> usize {
         self.peak_bytes.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for QueryMemory {
+    fn drop(&mut self) {
+        if self.peak_bytes() >= LARGE_BYTES
+            && let Some(call) = AFTER_LARGE_QUERIES.get()
+        {
+            call();
+        }
     }
 }
 
@@ -148,5 +170,20 @@ mod tests {
         let again = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| reservation.try_grow(1)));
         assert!(again.is_err(), "unwound");
         assert_eq!(shared.reserved(), 1);
+    }
+
+    #[test]
+    fn the_end_of_a_large_query_is_told_and_that_of_a_small_one_is_not() {
+        static TOLD: AtomicUsize = AtomicUsize::new(0);
+        after_large_queries(|| {
+            TOLD.fetch_add(1, Ordering::Relaxed);
+        });
+        let shared: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(2 * LARGE_BYTES));
+        for bytes in [LARGE_BYTES - 1, LARGE_BYTES] {
+            let (memory, reservation) = query(LARGE_BYTES, &shared);
+            reservation.try_grow(bytes).unwrap();
+            drop((memory, reservation));
+        }
+        assert_eq!(TOLD.load(Ordering::Relaxed), 1);
     }
 }

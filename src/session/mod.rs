@@ -16,7 +16,7 @@ mod watched;
 pub use builder::{CATALOG, Limits, Only, Pins, SCHEMA, Sessions};
 pub use interruption::{Interruption, Waiting};
 pub use listed_view::listed_views;
-pub use memory::QueryMemory;
+pub use memory::{QueryMemory, after_large_queries};
 pub use scratch::Scratch;
 pub use spread::Spread;
 pub use watched::{Reading, Watched};

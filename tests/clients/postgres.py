@@ -86,11 +86,6 @@ def access(login: dict, other: str, landing: str) -> None:
     check("the names of user and database choose nothing", count(user="demo-eu", dbname="postgres") == mine)
     check("the store as the database's name", count(dbname="demo") == mine)
     check("a key is proved, not sent", count(require_auth="scram-sha-256") == mine)
-    for mode in ("disable", "require"):
-        with psycopg.connect(**login, sslmode=mode) as connection:
-            is_encrypted = connection.pgconn.ssl_in_use
-            check(f"TLS as asked: {mode}", is_encrypted == (mode == "require"), is_encrypted)
-    check("encrypted from the first byte", count(sslmode="require", sslnegotiation="direct") == mine)
 
 
 def statements(connection) -> None:

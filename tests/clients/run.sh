@@ -30,3 +30,7 @@ python flight_sql.py "$flight" "$key" "$other" "$url"
 python postgres.py "$postgres" "$key" "$other" "$landing" "$url"
 python spreadsheet.py "$url" "$key"
 python guides.py "$flight" "$key" "$postgres"
+stop
+tls=$project/tests/it/tls
+serve_keys demo demo-eu --tls-cert "$tls/certificate.pem" --tls-key "$tls/key.pem"
+python encrypted.py "$url" "$flight" "$postgres" "$key" "$tls/authority.pem" "$TRIBUTARY"

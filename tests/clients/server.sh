@@ -25,22 +25,21 @@ prepare() {
     "$TRIBUTARY" demo --touchpoints 20000 --orders 2000 --end 2026-11-21 --no-serve
 }
 
-# serve_keys STORE OTHER: serves every door with a key for each, in $key and $other, and one in $landing that may land and
-# not ask; $url, $flight and $postgres say where.
+# serve_keys STORE OTHER [FLAG ...]: serves every door with a key for each, in $key and $other, and one in $landing that may
+# land and not ask; $url, $flight and $postgres say where.
 serve_keys() {
     key=$("$TRIBUTARY" keys create --store "$1" --scope query | grep --only-matching 'trb_[0-9a-f]*')
     other=$("$TRIBUTARY" keys create --store "$2" --scope query | grep --only-matching 'trb_[0-9a-f]*')
     landing=$("$TRIBUTARY" keys create --store "$1" --scope land | grep --only-matching 'trb_[0-9a-f]*')
-    "$TRIBUTARY" serve --listen 127.0.0.1:0 --flight 127.0.0.1:0 --postgres 127.0.0.1:0 \
-        --postgres-tls-cert "$project/tests/it/tls/certificate.pem" \
-        --postgres-tls-key "$project/tests/it/tls/key.pem" > "$work/addresses" 2> "$work/log" &
+    "$TRIBUTARY" serve --listen 127.0.0.1:0 --flight 127.0.0.1:0 --postgres 127.0.0.1:0 "${@:3}" \
+        > "$work/addresses" 2> "$work/log" &
     server=$!
     for _ in $(seq 100); do
         grep --quiet postgresql "$work/addresses" && break
         sleep 0.1
     done
-    url=$(grep --only-matching 'http://[0-9.:]*' "$work/addresses")
-    flight=$(grep --only-matching 'grpc://[0-9.:]*' "$work/addresses")
+    url=$(grep --only-matching 'https\?://[0-9.:]*' "$work/addresses")
+    flight=$(grep --only-matching 'grpc[+tls]*://[0-9.:]*' "$work/addresses")
     postgres=$(grep --only-matching 'postgresql://[0-9.:]*' "$work/addresses")
     postgres=${postgres#postgresql://}
 }

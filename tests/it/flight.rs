@@ -55,7 +55,7 @@ impl Server {
         let options =
             ServeOptions { keys_file: Some(folder.path().join("keys.json")), ..ServeOptions::default() };
         let (stop, stopped) = oneshot::channel::<()>();
-        let listeners = Listeners { http, flight: Some(flight), postgres: None };
+        let listeners = Listeners { flight: Some(flight), ..Listeners::from(http) };
         tokio::spawn(serve(engine, options, listeners, async { drop(stopped.await) }));
         Self { folder, keys, flight: address, _stop: stop }
     }

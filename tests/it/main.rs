@@ -22,5 +22,6 @@ mod quiet;
 #[cfg(target_os = "linux")]
 mod shell;
 mod spreadsheet;
+mod tls;
 mod type_cases;
 mod type_matrix;

@@ -72,6 +72,8 @@ async fn a_call_that_makes_much_out_of_little_is_refused() {
          select sum(length(regexp_replace(s, 'x+', (select repeat('\\0', 1000)), 'g'))) from a",
         "select sum(length(s)) from (select unnest(range(0, 100000)) as u, s from \
          (select repeat('x', 10000 + value % 2) as s from range(0, 8)) x) y",
+        "select length(string_agg(repeat('x', 1000), ',')) from range(0, 100000)",
+        "select length(string_agg(repeat('x', 1000 + value), ',' order by value)) from range(0, 20000)",
         &long_pattern,
         &long_operator,
         &long_literal,
@@ -91,6 +93,9 @@ async fn calls_within_their_bounds_are_what_they_always_were() {
         ("select 1 || 'a'", "1a"),
         ("select [1] || [2, 3]", "[1, 2, 3]"),
         ("select array_repeat(7, 2)", "[7, 7]"),
+        ("select string_agg(value::text, '-' order by value desc) from range(0, 3)", "2-1-0"),
+        ("select string_agg(distinct (value % 2)::text, '+') from range(0, 1)", "0"),
+        ("select length(string_agg(value::text, ',')) from range(0, 1000000)", "6888889"),
         ("select generate_series(1, 5, 2)", "[1, 3, 5]"),
         ("select count(*) from (select unnest(range(0, 1000000))) x", "1000000"),
         ("select sum(length(replace(repeat('xy', 500), 'x', 'abc'))) from range(0, 20000)", "40000000"),

@@ -220,7 +220,7 @@ fn request(args: &DemoArgs, end: NaiveDate, store: &DemoStore, table: &str, part
 }
 
 fn welcome(bound: &serve::Bound) -> String {
-    let url = format!("http://{}", bound.http);
+    let url = bound.http_url();
     let others = bound.other_lines();
     format!(
         "\

@@ -159,14 +159,21 @@ impl Remote {
             Some(key) => request.bearer_auth(key.expose_secret()),
             None => request,
         };
-        let response = request.send().await.map_err(|error| {
-            let host = &self.host;
-            let message =
-                format!("the server at {host} does not answer: is `tributary serve` running there?");
-            Error::unavailable(message).with_source(error.without_url())
-        })?;
+        let response = request.send().await.map_err(|error| no_answer(&self.host, error))?;
         if response.status().is_success() { Ok(response) } else { Err(refusal(response).await) }
     }
+}
+
+/// Says what keeps a server from answering.
+fn no_answer(host: &str, error: reqwest::Error) -> Error {
+    let cause = if !error.is_connect() {
+        "does not speak as its URL says: is it https:// or http://?"
+    } else if format!("{error:?}").contains("InvalidCertificate") {
+        "has a certificate that is not trusted here: name the file of its authority in SSL_CERT_FILE"
+    } else {
+        "does not answer: is `tributary serve` running there?"
+    };
+    Error::unavailable(format!("the server at {host} {cause}")).with_source(error.without_url())
 }
 
 /// What has come in so far.

@@ -10,14 +10,16 @@ use tokio::sync::{Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::connection::serve_connection;
-use super::tls::Tls;
 use crate::engine::Engine;
 use crate::serve::access::Access;
+use crate::serve::tls::Tls;
 
 /// Connections beyond the limit that are heard at once: to be refused in words, or to cancel what runs.
 const HEARD_BEYOND: usize = 16;
 /// How long accepting rests after it failed, as it does without file descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// What a client names that encrypts from the first byte on.
+const PROTOCOL: &[u8] = b"postgresql";
 
 /// What connections may use.
 #[derive(Debug, Clone)]
@@ -57,7 +59,7 @@ pub async fn serve(door: Door, listener: TcpListener, tls: Option<Tls>, mut stop
     let door = Arc::new(door);
     let places = Arc::new(Semaphore::new(door.limits.connections));
     let beyond = Arc::new(Semaphore::new(HEARD_BEYOND));
-    let acceptor: Option<TlsAcceptor> = tls.map(|tls| tls.0);
+    let acceptor: Option<TlsAcceptor> = tls.map(|tls| tls.acceptor(PROTOCOL));
     let mut connections = JoinSet::new();
     loop {
         let accepted = tokio::select! {

@@ -18,7 +18,5 @@ mod settings;
 mod simple;
 mod startup;
 mod texts;
-mod tls;
 
 pub use door::{Door, DoorLimits, serve};
-pub use tls::Tls;

@@ -5,6 +5,7 @@ mod function;
 mod growth;
 mod operator;
 mod rule;
+mod text_aggregate;
 
 use std::sync::Arc;
 
@@ -14,6 +15,7 @@ use datafusion::prelude::SessionContext;
 use self::function::Guarded;
 use self::growth::Growth;
 pub(super) use self::rule::GuardCalls;
+use self::text_aggregate::BoundedStringAgg;
 use super::interruption::Interruption;
 
 /// Bytes that one call may make of one batch of rows, which are 8,192 at most.
@@ -29,4 +31,5 @@ pub(super) fn guard_functions(context: &SessionContext, interruption: &Arc<Inter
             context.register_udf(Guarded::wrap(function, growth, interruption));
         }
     }
+    context.register_udaf(BoundedStringAgg::function());
 }
