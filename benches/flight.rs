@@ -101,11 +101,12 @@ async fn received(address: SocketAddr) -> Bare {
     let channel = Endpoint::from_shared(format!("http://{address}")).expect("a URL").connect().await;
     let mut client = FlightSqlServiceClient::new(channel.expect("a connection"));
     let info = client.execute(STATEMENT.to_owned(), None).await.expect("the statement is taken");
-    let ticket = info.endpoint[0].ticket.clone().expect("a ticket");
-    let mut rows = client.do_get(ticket).await.expect("rows come");
     let mut batches = Vec::new();
-    while let Some(batch) = rows.try_next().await.expect("a batch comes") {
-        batches.push(batch);
+    for endpoint in info.endpoint {
+        let mut rows = client.do_get(endpoint.ticket.expect("a ticket")).await.expect("rows come");
+        while let Some(batch) = rows.try_next().await.expect("a batch comes") {
+            batches.push(batch);
+        }
     }
     Bare { schema: batches[0].schema(), batches }
 }

@@ -220,7 +220,7 @@ impl Engine {
     }
 
     /// Writes named queries out that SQL reads as relations.
-    async fn expand(&self, store: &str, bound: BoundQuery) -> Result<BoundQuery> {
+    pub(super) async fn expand(&self, store: &str, bound: BoundQuery) -> Result<BoundQuery> {
         if !query::reads_named(&bound.tables) {
             return Ok(bound);
         }
@@ -284,7 +284,7 @@ impl Engine {
     }
 
     /// The zone of the very version that is read: an answer is kept under it.
-    async fn zone(&self, store: &str, pins: &Pins) -> Result<Tz> {
+    pub(super) async fn zone(&self, store: &str, pins: &Pins) -> Result<Tz> {
         match pins.data_version("stores", store) {
             Some(version) => self.time_zone_at(store, version, pins).await,
             None => Ok(Tz::UTC),
@@ -308,7 +308,7 @@ impl Engine {
         Ok((planned, pins.fingerprint(store)))
     }
 
-    async fn plan_until(
+    pub(super) async fn plan_until(
         &self,
         deadline: Instant,
         store: &str,
@@ -324,7 +324,7 @@ impl Engine {
     }
 
     /// Starts a query. What it gives ends as a failure where there is too much of it, or the time is over.
-    fn start(
+    pub(super) fn start(
         &self,
         planned: &Planned,
         data_version: String,
@@ -352,7 +352,7 @@ impl Engine {
         Ok(ResultStream { stream, data_version, progress: planned.progress() })
     }
 
-    fn time_limit(&self) -> Duration {
+    pub(super) fn time_limit(&self) -> Duration {
         Duration::from_millis(self.inner.options.query_timeout_ms)
     }
 

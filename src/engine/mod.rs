@@ -8,6 +8,7 @@ mod landing;
 mod listing;
 mod nightly;
 mod open;
+mod parts;
 mod upkeep;
 
 pub use asking::{CacheStatus, DryRun, Explained, Ran};
@@ -16,3 +17,4 @@ pub use journeys::Refreshed;
 pub use listing::{QueryInfo, REMARKS, TableInfo, TableSchema};
 pub use nightly::NightlyReport;
 pub use open::{Engine, EngineOptions};
+pub use parts::Parts;

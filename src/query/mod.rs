@@ -10,6 +10,7 @@ mod limits;
 mod mistakes;
 mod named_relation;
 mod params;
+mod parts;
 mod progress;
 mod registry;
 mod result_limit;

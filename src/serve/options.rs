@@ -43,6 +43,8 @@ pub struct Limits {
     pub job_results_kept: Duration,
     /// Bytes of disk that all results together may take.
     pub job_results_bytes: u64,
+    /// Rows of a table from which on Flight SQL offers what is read of it in parts, to be fetched at once.
+    pub flight_part_rows: u64,
     /// Connections over the Postgres protocol at once.
     pub postgres_connections: usize,
     /// The time until such a connection has shown its key.
@@ -69,6 +71,7 @@ impl Default for Limits {
             job_timeout: Duration::from_mins(15),
             job_results_kept: Duration::from_hours(1),
             job_results_bytes: 4 << 30,
+            flight_part_rows: 1_000_000,
             postgres_connections: 200,
             postgres_startup: Duration::from_secs(15),
             postgres_statements: 500,

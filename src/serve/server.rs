@@ -67,7 +67,8 @@ pub async fn serve(
         Some(listener) => {
             let address = address_of(&listener)?;
             check_exposure(address, &options)?;
-            let service = flight::service(engine.clone(), state.access.at(address));
+            let service =
+                flight::service(engine.clone(), state.access.at(address), options.limits.flight_part_rows);
             let served = serve_flight(service, listener, listeners.tls.clone(), stopped(stopping.clone()));
             Some(served.boxed())
         }

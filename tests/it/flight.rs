@@ -18,16 +18,16 @@ use tokio::sync::oneshot;
 use tonic::transport::{Channel, Endpoint};
 use tributary::Engine;
 use tributary::serve::keys::{KeyStore, Scope};
-use tributary::serve::{Listeners, ServeOptions, serve};
+use tributary::serve::{Limits, Listeners, ServeOptions, serve};
 
 use crate::support::land_rows;
 
-type Client = FlightSqlServiceClient<Channel>;
+pub type Client = FlightSqlServiceClient<Channel>;
 
 /// A server with keys on free ports over a lake of its own.
-struct Server {
-    folder: TempDir,
-    keys: KeyStore,
+pub struct Server {
+    pub folder: TempDir,
+    pub keys: KeyStore,
     flight: String,
     _stop: oneshot::Sender<()>,
 }
@@ -49,11 +49,15 @@ impl Server {
     }
 
     async fn over(engine: Engine, folder: TempDir, keys: KeyStore) -> Self {
+        Self::limited(engine, folder, keys, Limits::default()).await
+    }
+
+    pub async fn limited(engine: Engine, folder: TempDir, keys: KeyStore, limits: Limits) -> Self {
         let http = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let flight = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = format!("http://{}", flight.local_addr().unwrap());
-        let options =
-            ServeOptions { keys_file: Some(folder.path().join("keys.json")), ..ServeOptions::default() };
+        let keys_file = Some(folder.path().join("keys.json"));
+        let options = ServeOptions { keys_file, limits, ..ServeOptions::default() };
         let (stop, stopped) = oneshot::channel::<()>();
         let listeners = Listeners { flight: Some(flight), ..Listeners::from(http) };
         tokio::spawn(serve(engine, options, listeners, async { drop(stopped.await) }));
@@ -69,7 +73,7 @@ impl Server {
     }
 
     /// A client who has shaken hands.
-    async fn client(&self, store: &str) -> Client {
+    pub async fn client(&self, store: &str) -> Client {
         let mut client = Client::new(self.channel().await);
         client.handshake("any", &self.key(store)).await.unwrap();
         client
@@ -77,7 +81,7 @@ impl Server {
 }
 
 /// The rows of an info, whose schema is the announced one.
-async fn rows(client: &mut Client, info: FlightInfo) -> RecordBatch {
+pub async fn rows(client: &mut Client, info: FlightInfo) -> RecordBatch {
     let announced = Arc::new(Schema::try_from(info.clone()).unwrap());
     let mut batches = Vec::new();
     for endpoint in info.endpoint {
@@ -95,7 +99,7 @@ async fn ask(client: &mut Client, sql: &str) -> RecordBatch {
     rows(client, info).await
 }
 
-fn cells(batch: &RecordBatch, column: &str) -> Vec<String> {
+pub fn cells(batch: &RecordBatch, column: &str) -> Vec<String> {
     let column = batch.column_by_name(column).unwrap();
     (0..column.len()).map(|row| array_value_to_string(column, row).unwrap()).collect()
 }

@@ -9,6 +9,7 @@ mod durability;
 mod embed;
 mod erasure;
 mod flight;
+mod flight_parts;
 mod goldens;
 mod http;
 mod http_sql;

@@ -18,8 +18,8 @@ const TAKEN_BYTES: usize = 4 << 20;
 pub type Service = FlightServiceServer<FlightDoor>;
 
 /// Answers Flight SQL over one engine.
-pub fn service(engine: Engine, access: Access) -> Service {
-    FlightServiceServer::new(FlightDoor(SqlService::new(engine, access)))
+pub fn service(engine: Engine, access: Access, part_rows: u64) -> Service {
+    FlightServiceServer::new(FlightDoor(SqlService::new(engine, access, part_rows)))
         .max_decoding_message_size(TAKEN_BYTES)
         .max_encoding_message_size(usize::MAX)
 }

@@ -22,13 +22,24 @@ pub struct Statement {
     pub values: Option<Vec<u8>>,
     /// What a running statement is cancelled by.
     pub id: uuid::Uuid,
+    /// Which part of its rows is meant, where not all.
+    pub part: Option<Part>,
     /// Seconds since 1970.
     expires: u64,
 }
 
+/// One of the parts that an answer is fetched in.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub index: usize,
+    pub count: usize,
+    /// The version of the table that they are of.
+    pub version: u64,
+}
+
 impl Statement {
     pub fn new(sql: String) -> Self {
-        Self { sql, values: None, id: uuid::Uuid::now_v7(), expires: now() + LIFETIME.as_secs() }
+        Self { sql, values: None, id: uuid::Uuid::now_v7(), part: None, expires: now() + LIFETIME.as_secs() }
     }
 
     /// The same statement with an identity of its own.
@@ -38,6 +49,11 @@ impl Statement {
 
     pub fn with_values(&self, values: Vec<u8>) -> Self {
         Self { values: Some(values), ..self.again() }
+    }
+
+    /// One part of the statement, which is cancelled with the others.
+    pub fn with_part(&self, part: Part) -> Self {
+        Self { part: Some(part), ..self.clone() }
     }
 
     /// Writes the statement down, signed with the caller's secret.

@@ -8,6 +8,7 @@ mod door;
 mod handle;
 mod info;
 mod parameters;
+mod parts;
 mod running;
 mod service;
 mod statements;

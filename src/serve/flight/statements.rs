@@ -18,6 +18,7 @@ use tonic::{Request, Response, Status};
 use super::access::{Asking, admit, status};
 use super::handle::Statement;
 use super::parameters;
+use super::parts::PartedStatements;
 use super::running::Running;
 use super::wire::{wire_batch, wire_schema};
 use crate::engine::Engine;
@@ -37,11 +38,13 @@ pub struct SqlService {
     pub engine: Engine,
     access: Access,
     running: Running,
+    parts: PartedStatements,
 }
 
 impl SqlService {
-    pub fn new(engine: Engine, access: Access) -> Self {
-        Self { engine, access, running: Running::default() }
+    /// Answers from tables of at least so many rows are fetched in parts.
+    pub fn new(engine: Engine, access: Access, part_rows: u64) -> Self {
+        Self { engine, access, running: Running::default(), parts: PartedStatements::new(part_rows) }
     }
 
     pub async fn asking(&self, metadata: &MetadataMap) -> Result<Asking, Status> {
@@ -53,7 +56,7 @@ impl SqlService {
         &self,
         asking: &Asking,
         statement: &Statement,
-        ticket: impl FnOnce(Bytes) -> Any,
+        ticket: impl Fn(Bytes) -> Any,
         descriptor: FlightDescriptor,
     ) -> Answer<FlightInfo> {
         let store = &asking.caller.store;
@@ -61,18 +64,31 @@ impl SqlService {
             Some(values) => self.engine.describe_with(store, &statement.sql, &values).await,
             None => self.engine.describe(store, &statement.sql).await,
         };
-        let schema = wire_schema(&described.map_err(|error| status(&error))?.columns);
-        let handle = statement.seal(&asking.secret)?;
-        let ticket = Ticket::new(ticket(handle.into()).encode_to_vec());
-        info(&schema, ticket, descriptor)
+        let described = described.map_err(|error| status(&error))?;
+        let statements = if described.parameters.is_empty() || statement.values.is_some() {
+            self.parts.cut(&self.engine, store, statement).await?
+        } else {
+            vec![statement.clone()]
+        };
+        let sealed = |statement: &Statement| {
+            let handle = statement.seal(&asking.secret)?;
+            Ok(Ticket::new(ticket(handle.into()).encode_to_vec()))
+        };
+        let tickets = statements.iter().map(sealed).collect::<Result<_, Status>>()?;
+        info(&wire_schema(&described.columns), tickets, descriptor)
     }
 
     /// Runs a statement; the caller's place is held until its rows have left.
     pub async fn run(&self, asking: Asking, statement: Statement) -> Answer<Rows> {
-        let values = values_of(&statement)?.unwrap_or_default();
         let store = asking.caller.store.clone();
-        let asked = self.engine.sql_with(&store, &statement.sql, &values);
-        let ResultStream { stream, .. } = asked.await.map_err(|error| status(&error))?;
+        let ResultStream { stream, .. } = match statement.part {
+            Some(part) => self.parts.run(&self.engine, &store, &statement, part).await?,
+            None => {
+                let values = values_of(&statement)?.unwrap_or_default();
+                let asked = self.engine.sql_with(&store, &statement.sql, &values);
+                asked.await.map_err(|error| status(&error))?
+            }
+        };
         let schema = wire_schema(&stream.schema());
         let batches = self.running.register(statement.id, stream);
         let (announced, caller) = (schema.clone(), asking.caller);
@@ -114,7 +130,7 @@ impl SqlService {
         schema: &Schema,
     ) -> Answer<FlightInfo> {
         self.asking(request.metadata()).await?;
-        info(schema, Ticket::new(command.as_any().encode_to_vec()), request.into_inner())
+        info(schema, vec![Ticket::new(command.as_any().encode_to_vec())], request.into_inner())
     }
 
     pub async fn catalog_rows(
@@ -129,21 +145,24 @@ impl SqlService {
     }
 }
 
-fn values_of(statement: &Statement) -> Result<Option<Values>, Status> {
+pub fn values_of(statement: &Statement) -> Result<Option<Values>, Status> {
     let values = statement.values.as_deref().map(parameters::read).transpose();
     values.map_err(|error| status(&error))
 }
 
-fn info(schema: &Schema, ticket: Ticket, descriptor: FlightDescriptor) -> Answer<FlightInfo> {
-    let info = FlightInfo::new()
+fn info(schema: &Schema, tickets: Vec<Ticket>, descriptor: FlightDescriptor) -> Answer<FlightInfo> {
+    let is_whole = tickets.len() == 1;
+    let mut info = FlightInfo::new()
         .try_with_schema(schema)
         .map_err(|_| Status::internal("the schema cannot be written"))?
         .with_descriptor(descriptor)
-        // No location: where the question was asked.
-        .with_endpoint(FlightEndpoint::new().with_ticket(ticket))
         .with_total_records(-1)
         .with_total_bytes(-1)
-        .with_ordered(true);
+        .with_ordered(is_whole);
+    for ticket in tickets {
+        // No location: where the question was asked.
+        info = info.with_endpoint(FlightEndpoint::new().with_ticket(ticket));
+    }
     Ok(Response::new(info))
 }
 
