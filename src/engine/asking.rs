@@ -373,7 +373,7 @@ impl Engine {
             }
         }
         if bound.dialect == Dialect::Postgres {
-            self.inner.sessions.speak_postgres(&session).await?;
+            self.inner.sessions.speak_postgres(&session, Box::pin(self.views())).await?;
         }
         if bound.tables.contains(JOURNEYS) && !self.inner.journeys.is_kept(store).await? {
             let rows = session.sql(&self.inner.journeys.view()).await?;

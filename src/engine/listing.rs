@@ -12,7 +12,7 @@ use super::open::{Engine, check_store};
 use crate::error::Result;
 use crate::lake::LakeTable;
 use crate::query::{self, ParamSpec, Params, QUERIES};
-use crate::session::{Pins, SCHEMA};
+use crate::session::{Pins, SCHEMA, View, Views};
 
 /// One table as a store sees it.
 #[derive(Debug, Clone, serde::Serialize, serde::Deserialize)]
@@ -98,6 +98,16 @@ impl Engine {
     /// Every named query that SQL can read as a view: those without a required parameter.
     pub async fn view_schemas(&self) -> Result<Arc<[TableSchema]>> {
         self.inner.views.get_or_try_init(|| self.describe_views()).await.cloned()
+    }
+
+    /// The named queries as Postgres's catalog has them.
+    pub(super) async fn views(&self) -> Result<Views> {
+        let view = |view: &TableSchema| View {
+            name: view.name.clone(),
+            summary: view.summary.clone(),
+            schema: view.schema.clone(),
+        };
+        Ok(Views { schema: QUERIES, views: self.view_schemas().await?.iter().map(view).collect() })
     }
 
     async fn describe_views(&self) -> Result<Arc<[TableSchema]>> {

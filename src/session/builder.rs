@@ -18,7 +18,7 @@ use tributary_udfs::{JourneyInput, JourneyTables, reads_journeys, relation_plann
 use super::guard::{GuardCalls, guard_functions};
 use super::interruption::Interruption;
 use super::memory::QueryMemory;
-use super::pg_catalog::PgCatalog;
+use super::pg_catalog::{PgCatalog, Views};
 use super::pinned_table::PinnedTable;
 use super::scratch::Scratch;
 use super::watched::{Reading, Watch};
@@ -178,9 +178,14 @@ impl Sessions {
         Ok(context)
     }
 
-    /// Lets a session answer what Postgres's clients ask of their catalog.
-    pub async fn speak_postgres(&self, context: &SessionContext) -> Result<()> {
-        let build = || PgCatalog::build(self.lake.tables(), self.task_context());
+    /// Lets a session answer what Postgres's clients ask of their catalog, which has these views beside the tables.
+    pub async fn speak_postgres(
+        &self,
+        context: &SessionContext,
+        views: impl Future<Output = Result<Views>>,
+    ) -> Result<()> {
+        let build =
+            || async { PgCatalog::build(self.lake.tables(), &views.await?, self.task_context()).await };
         self.pg_catalog.get_or_try_init(build).await?.register(context)
     }
 

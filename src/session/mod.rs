@@ -17,6 +17,7 @@ pub use builder::{CATALOG, Limits, Only, Pins, SCHEMA, Sessions};
 pub use interruption::{Interruption, Waiting};
 pub use listed_view::listed_views;
 pub use memory::{QueryMemory, after_large_queries};
+pub use pg_catalog::{View, Views};
 pub use scratch::Scratch;
 pub use spread::Spread;
 pub use watched::{Reading, Watched};

@@ -8,6 +8,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Int16Type, Int32Type, Schema, SchemaRef};
 use datafusion::catalog::{MemTable, MemorySchemaProvider, SchemaProvider};
 use datafusion::common::ScalarValue;
+use datafusion::datasource::TableType;
 use datafusion::error::DataFusionError;
 use datafusion::execution::{SessionStateBuilder, TaskContext};
 use datafusion::logical_expr::ScalarUDF;
@@ -41,6 +42,20 @@ const ANY: i32 = 2276;
 
 type Catalog = PgCatalogSchemaProvider<Shape, EmptyContextProvider>;
 
+/// The named queries, as views in a schema of their own.
+#[derive(Debug)]
+pub struct Views {
+    pub schema: &'static str,
+    pub views: Vec<View>,
+}
+
+#[derive(Debug)]
+pub struct View {
+    pub name: String,
+    pub summary: String,
+    pub schema: SchemaRef,
+}
+
 /// The catalog of every store: their tables are the same.
 #[derive(Debug)]
 pub struct PgCatalog {
@@ -53,19 +68,28 @@ pub struct PgCatalog {
 impl PgCatalog {
     pub async fn build(
         tables: impl Iterator<Item = &Arc<LakeTable>>,
+        views: &Views,
         task: Arc<TaskContext>,
     ) -> Result<Self> {
         let specs: Vec<&TableSpec> = tables.map(|table| &*table.spec).collect();
         let statics = Arc::new(PgCatalogStaticTables::try_new()?);
         let own = specs.iter().map(|spec| (spec.name.clone(), spec.table_schema())).collect();
-        let mut schemas: Vec<SchemaShape> =
-            vec![(SCHEMA, own), (PG_CATALOG, system_tables(&statics)?), (INFORMATION_SCHEMA, Vec::new())];
+        let listed = views.views.iter().map(|view| (view.name.clone(), view.schema.clone())).collect();
+        let mut schemas = vec![
+            SchemaShape::of_tables(SCHEMA, own),
+            SchemaShape::of_tables(PG_CATALOG, system_tables(&statics)?),
+            SchemaShape::of_tables(INFORMATION_SCHEMA, Vec::new()),
+            SchemaShape { name: views.schema, kind: TableType::View, tables: listed },
+        ];
         let information = information::tables(&schemas, &specs)?;
-        schemas[2].1 = information.iter().map(|(name, batch)| ((*name).to_owned(), batch.schema())).collect();
+        schemas[2].tables =
+            information.iter().map(|(name, batch)| ((*name).to_owned(), batch.schema())).collect();
 
         let catalog = Catalog::try_new(Shape::new(schemas), statics.clone(), EmptyContextProvider)?;
         let ids = Ids::read(&catalog, &task).await?;
-        let described = descriptions(&specs, &ids);
+        let mut described = descriptions(&specs, &ids);
+        let of_view = |view: &View| ((i64::from(ids.table(&view.name)), 0), view.summary.clone());
+        described.extend(views.views.iter().map(of_view));
         let schema = Arc::new(MemorySchemaProvider::new());
         for name in PG_CATALOG_TABLES {
             let found = rows_of(&catalog, name, &task).await?;
@@ -88,6 +112,7 @@ impl PgCatalog {
         let functions = functions::all(LookUps {
             described,
             function_texts: function_texts(),
+            beyond_the_path: views.views.iter().map(|view| ids.table(&view.name)).collect(),
             tables: ids.tables,
             types,
         });

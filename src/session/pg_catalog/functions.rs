@@ -1,24 +1,25 @@
 //! Functions of Postgres's catalog: the library's, and those that it lacks.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Array, StringArray};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type};
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use datafusion::common::ScalarValue;
 use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    create_udf,
 };
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::{
     array_bounds_udf, create_current_database_udf, create_pg_backend_pid_udf, create_pg_encoding_to_char_udf,
     create_pg_get_constraintdef, create_pg_get_partition_ancestors_udf, create_pg_get_partkeydef_udf,
     create_pg_get_statisticsobjdef_columns_udf, create_pg_get_userbyid_udf,
     create_pg_relation_is_publishable_udf, create_pg_relation_size_udf, create_pg_stat_get_numscans,
-    create_pg_table_is_visible, create_pg_total_relation_size_udf, create_session_user_udf, format_type,
-    has_privilege_udf, pg_get_expr_udf, quote_ident_udf,
+    create_pg_total_relation_size_udf, create_session_user_udf, format_type, has_privilege_udf,
+    pg_get_expr_udf, quote_ident_udf,
 };
 
 use super::build::{INFORMATION_SCHEMA, PG_CATALOG};
@@ -43,8 +44,9 @@ const PRIVILEGES: [&str; 8] = [
     "pg_has_role",
 ];
 
-/// Functions whose answer is always the same: there are no views, indexes, rules or sequences, and no JSON of them.
-const TEXTLESS: [&str; 9] = [
+/// Functions whose answer is always nothing: there are no indexes, rules or sequences, no JSON of them, and neither the
+/// texts of views nor sizes are told.
+const TEXTLESS: [&str; 10] = [
     "json_build_object",
     "shobj_description",
     "pg_get_viewdef",
@@ -52,6 +54,7 @@ const TEXTLESS: [&str; 9] = [
     "pg_get_ruledef",
     "pg_get_triggerdef",
     "pg_get_serial_sequence",
+    "pg_size_pretty",
     "pg_tablespace_location",
     "pg_advisory_unlock_all",
 ];
@@ -64,6 +67,8 @@ pub struct LookUps {
     pub function_texts: ById,
     pub tables: ByName,
     pub types: ByName,
+    /// What is found only behind its schema's name.
+    pub beyond_the_path: BTreeSet<i32>,
 }
 
 pub fn all(known: LookUps) -> Vec<ScalarUDF> {
@@ -75,6 +80,7 @@ pub fn all(known: LookUps) -> Vec<ScalarUDF> {
         [("pg_is_in_recovery", false), ("pg_function_is_visible", true), ("pg_type_is_visible", true)];
     functions.extend(flags.map(|(name, flag)| fixed(name, ScalarValue::Boolean(Some(flag)))));
     functions.push(fixed("pg_my_temp_schema", ScalarValue::Int32(Some(0))));
+    functions.push(fixed("pg_table_size", ScalarValue::Int64(None)));
     functions.push(fixed("version", ScalarValue::Utf8(Some(postgres_banner()))));
     functions.push(fixed("current_schema", ScalarValue::Utf8(Some(SCHEMA.to_owned()))));
     let described = Arc::new(known.described);
@@ -89,6 +95,7 @@ pub fn all(known: LookUps) -> Vec<ScalarUDF> {
     functions.push(by_id("pg_get_function_result", &function_texts, Some(1)));
     functions.push(ScalarUDF::from(Named::new("to_regclass", known.tables)));
     functions.push(ScalarUDF::from(Named::new("to_regtype", known.types)));
+    functions.push(table_is_visible(known.beyond_the_path));
     functions.push(ScalarUDF::from(CurrentSchemas::default()));
     functions.push(ScalarUDF::from(CurrentSetting::default()));
     functions
@@ -111,7 +118,6 @@ fn from_library() -> Vec<ScalarUDF> {
         create_pg_relation_is_publishable_udf(),
         create_pg_relation_size_udf(),
         create_pg_stat_get_numscans(),
-        create_pg_table_is_visible(),
         create_pg_total_relation_size_udf(),
         create_session_user_udf(),
         format_type::create_format_type_udf(),
@@ -120,6 +126,19 @@ fn from_library() -> Vec<ScalarUDF> {
         quote_ident_udf::create_quote_ident_udf(),
     ]);
     functions
+}
+
+/// `pg_table_is_visible(id)`: whether a table is found without its schema's name.
+fn table_is_visible(beyond_the_path: BTreeSet<i32>) -> ScalarUDF {
+    let is_visible = move |args: &[ColumnarValue]| {
+        let ids = ColumnarValue::values_to_arrays(args)?;
+        let ids = ids[0].as_primitive::<Int32Type>();
+        let visible: BooleanArray =
+            ids.iter().map(|id| id.map(|id| !beyond_the_path.contains(&id))).collect();
+        Ok(ColumnarValue::Array(Arc::new(visible)))
+    };
+    let (takes, gives) = (vec![DataType::Int32], DataType::Boolean);
+    create_udf("pg_table_is_visible", takes, gives, Volatility::Stable, Arc::new(is_visible))
 }
 
 /// Takes whatever it is given.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion::common::ScalarValue;
+use datafusion::datasource::TableType;
 
 use super::rows::{Row, batch, int, text};
 use super::shape::SchemaShape;
@@ -42,7 +43,7 @@ pub fn tables(schemas: &[SchemaShape], specs: &[&TableSpec]) -> Result<Vec<(&'st
         built("key_column_usage", KEYS, &key_rows(specs))?,
         built("constraint_column_usage", KEYS, &key_rows(specs))?,
         built("referential_constraints", REFERENCES, &[])?,
-        built("views", VIEWS, &[])?,
+        built("views", VIEWS, &view_rows(schemas))?,
         built("routines", ROUTINES, &routine_rows())?,
     ])
 }
@@ -56,10 +57,10 @@ fn layout(columns: &str) -> SchemaRef {
 }
 
 fn schema_rows(schemas: &[SchemaShape]) -> Vec<Row> {
-    let row = |(name, _): &SchemaShape| {
+    let row = |schema: &SchemaShape| {
         Row::from([
             ("catalog_name", text(CATALOG)),
-            ("schema_name", text(*name)),
+            ("schema_name", text(schema.name)),
             ("schema_owner", text("postgres")),
         ])
     };
@@ -67,17 +68,27 @@ fn schema_rows(schemas: &[SchemaShape]) -> Vec<Row> {
 }
 
 fn table_rows(schemas: &[SchemaShape]) -> Vec<Row> {
-    let tables = schemas.iter().flat_map(|(schema, tables)| tables.iter().map(move |table| (schema, table)));
-    let row = |(schema, (name, _)): (&&str, &(String, SchemaRef))| {
-        let mut row = of_table(schema, name);
+    let row = |schema: &SchemaShape, name: &str| {
+        let kind = if schema.kind == TableType::View { "VIEW" } else { "BASE TABLE" };
+        let mut row = of_table(schema.name, name);
         row.extend([
-            ("table_type", text("BASE TABLE")),
+            ("table_type", text(kind)),
             ("is_insertable_into", text("NO")),
             ("is_typed", text("NO")),
         ]);
         row
     };
-    tables.map(row).collect()
+    schemas.iter().flat_map(|schema| schema.tables.iter().map(move |(name, _)| row(schema, name))).collect()
+}
+
+fn view_rows(schemas: &[SchemaShape]) -> Vec<Row> {
+    let views = schemas.iter().filter(|schema| schema.kind == TableType::View);
+    let row = |schema: &SchemaShape, name: &str| {
+        let mut row = of_table(schema.name, name);
+        row.extend([("check_option", text("NONE")), ("is_updatable", text("NO"))]);
+        row
+    };
+    views.flat_map(|schema| schema.tables.iter().map(move |(name, _)| row(schema, name))).collect()
 }
 
 fn of_table(schema: &str, name: &str) -> Row {
@@ -86,10 +97,10 @@ fn of_table(schema: &str, name: &str) -> Row {
 
 fn column_rows(schemas: &[SchemaShape]) -> Vec<Row> {
     let mut rows = Vec::new();
-    for (schema, tables) in schemas {
-        for (table, columns) in tables {
+    for schema in schemas {
+        for (table, columns) in &schema.tables {
             for (place, field) in (1..).zip(columns.fields()) {
-                rows.push(column_row(schema, table, place, field));
+                rows.push(column_row(schema.name, table, place, field));
             }
         }
     }

@@ -1,5 +1,5 @@
 //! What Postgres's clients ask of their catalog: `pg_catalog` and `information_schema` over the lake's tables. In: the
-//! tables' specs, which are the same for every store. Out: tables in memory and functions, to be put beside a store's own
+//! tables' specs and the named queries, which are the same for every store. Out: tables in memory and functions, to be put beside a store's own
 //! tables. No row, file or other store is named here.
 
 mod build;
@@ -11,4 +11,4 @@ mod shape;
 #[cfg(test)]
 mod tests;
 
-pub use build::PgCatalog;
+pub use build::{PgCatalog, View, Views};

@@ -10,8 +10,19 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::catalog_info::Catalo
 
 use crate::session::builder::CATALOG;
 
-/// A schema's name, and its tables by name.
-pub type SchemaShape = (&'static str, Vec<(String, SchemaRef)>);
+/// A schema, and its tables by name, which are all of one kind.
+#[derive(Debug, Clone)]
+pub struct SchemaShape {
+    pub name: &'static str,
+    pub kind: TableType,
+    pub tables: Vec<(String, SchemaRef)>,
+}
+
+impl SchemaShape {
+    pub fn of_tables(name: &'static str, tables: Vec<(String, SchemaRef)>) -> Self {
+        Self { name, kind: TableType::Base, tables }
+    }
+}
 
 /// What there is, in a fixed order: ids of the catalog are given out by it, and are the same after a restart.
 #[derive(Debug, Clone, Default)]
@@ -24,9 +35,8 @@ impl Shape {
         Self { schemas: Arc::new(schemas) }
     }
 
-    fn tables(&self, catalog: &str, schema: &str) -> Option<&[(String, SchemaRef)]> {
-        let (_, tables) = self.schemas.iter().find(|(name, _)| catalog == CATALOG && *name == schema)?;
-        Some(tables)
+    fn schema(&self, catalog: &str, name: &str) -> Option<&SchemaShape> {
+        self.schemas.iter().find(|schema| catalog == CATALOG && schema.name == name)
     }
 }
 
@@ -37,13 +47,13 @@ impl CatalogInfo for Shape {
     }
 
     async fn schema_names(&self, catalog: &str) -> Result<Option<Vec<String>>, DataFusionError> {
-        let names = self.schemas.iter().map(|(name, _)| (*name).to_owned());
+        let names = self.schemas.iter().map(|schema| schema.name.to_owned());
         Ok((catalog == CATALOG).then(|| names.collect()))
     }
 
     async fn table_names(&self, catalog: &str, schema: &str) -> Result<Option<Vec<String>>, DataFusionError> {
-        let tables = self.tables(catalog, schema);
-        Ok(tables.map(|tables| tables.iter().map(|(name, _)| name.clone()).collect()))
+        let schema = self.schema(catalog, schema);
+        Ok(schema.map(|schema| schema.tables.iter().map(|(name, _)| name.clone()).collect()))
     }
 
     async fn table_schema(
@@ -52,7 +62,7 @@ impl CatalogInfo for Shape {
         schema: &str,
         table: &str,
     ) -> Result<Option<SchemaRef>, DataFusionError> {
-        let tables = self.tables(catalog, schema).unwrap_or_default();
+        let tables = self.schema(catalog, schema).map(|schema| schema.tables.as_slice()).unwrap_or_default();
         Ok(tables.iter().find(|(name, _)| name == table).map(|(_, schema)| schema.clone()))
     }
 
@@ -62,6 +72,7 @@ impl CatalogInfo for Shape {
         schema: &str,
         table: &str,
     ) -> Result<Option<TableType>, DataFusionError> {
-        Ok(self.table_schema(catalog, schema, table).await?.map(|_| TableType::Base))
+        let known = self.table_schema(catalog, schema, table).await?;
+        Ok(known.and_then(|_| self.schema(catalog, schema)).map(|schema| schema.kind))
     }
 }

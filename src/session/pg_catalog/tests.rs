@@ -3,12 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
 use chrono_tz::Tz;
 use datafusion::prelude::SessionContext;
 
 use crate::lake::{Lake, Storage};
-use crate::session::{Limits, Pins, Scratch, Sessions};
+use crate::session::{Limits, Pins, Scratch, Sessions, View, Views};
 
 async fn speaking() -> SessionContext {
     let lake = Arc::new(Lake::open(Storage::open("memory:").unwrap(), Vec::new()).unwrap());
@@ -16,7 +17,10 @@ async fn speaking() -> SessionContext {
         Limits { memory_bytes: 1 << 30, query_memory_bytes: 1 << 30, spill_bytes: 1 << 20, threads: 2 };
     let sessions = Sessions::new(lake, limits, &Scratch::open(None).unwrap()).unwrap();
     let session = sessions.session("s", Tz::UTC, &Pins::default()).unwrap();
-    sessions.speak_postgres(&session).await.unwrap();
+    let schema = Arc::new(Schema::new(vec![Field::new("revenue", DataType::Decimal128(18, 4), true)]));
+    let view = View { name: "performance_channels".into(), summary: "Revenue by channel.".into(), schema };
+    let views = Views { schema: "queries", views: vec![view] };
+    sessions.speak_postgres(&session, async { Ok(views) }).await.unwrap();
     session
 }
 
@@ -82,4 +86,20 @@ async fn functions_answer_for_this_catalog() {
     let own = "select pg_get_function_arguments(p.oid) like '%=> constant%' from pg_catalog.pg_proc p \
         where p.proname = 'journeys'";
     assert_eq!(ask(&session, own).await, [["true"]]);
+}
+
+#[tokio::test]
+async fn named_queries_are_views_of_a_schema_of_their_own() {
+    let session = speaking().await;
+    let class = "select n.nspname, c.relkind, a.attname, d.description from pg_catalog.pg_class c \
+        join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+        join pg_catalog.pg_attribute a on a.attrelid = c.oid \
+        join pg_catalog.pg_description d on d.objoid = c.oid and d.objsubid = 0 where c.relname = 'performance_channels'";
+    assert_eq!(ask(&session, class).await, [["queries", "v", "revenue", "Revenue by channel."]]);
+    let visible = "select pg_table_is_visible(oid) from pg_catalog.pg_class \
+        where relname in ('performance_channels', 'touchpoints') order by relname";
+    assert_eq!(ask(&session, visible).await, [["false"], ["true"]]);
+    let standard = "select t.table_schema, t.table_type, v.is_updatable from information_schema.tables t \
+        join information_schema.views v using (table_schema, table_name)";
+    assert_eq!(ask(&session, standard).await, [["queries", "VIEW", "NO"]]);
 }
