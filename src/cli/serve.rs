@@ -110,6 +110,7 @@ pub async fn listen(
     let options = ServeOptions {
         data: config.storage.data.clone(),
         open: access == Access::Open,
+        limits: config.requests.clone(),
         ..ServeOptions::default()
     };
     let bound = Bound {

@@ -25,6 +25,8 @@ pub struct Config {
     pub storage: Storage,
     pub serve: Serve,
     pub limits: Limits,
+    /// What one request, and one key, may use.
+    pub requests: crate::serve::Limits,
     pub queries: Queries,
 }
 
@@ -68,6 +70,9 @@ impl Config {
             ("limits.result_bytes", self.limits.result_bytes == 0),
             ("limits.threads", self.limits.threads == 0),
             ("limits.query_timeout_ms", self.limits.query_timeout_ms == 0),
+            ("requests.requests_per_key", self.requests.requests_per_key == 0),
+            ("requests.request_timeout_ms", self.requests.request_timeout.is_zero()),
+            ("requests.sql_body_bytes", self.requests.sql_body_bytes == 0),
         ];
         match zero.into_iter().find(|(_, is_zero)| *is_zero) {
             Some((key, _)) => Err(Error::invalid(format!("configuration key {key} must be at least 1"))),
@@ -224,6 +229,17 @@ mod tests {
     fn zero_threads_are_refused() {
         let error = from_toml("[limits]\nthreads = 0\n").unwrap_err();
         assert!(error.message().contains("limits.threads must be at least 1"), "{error}");
+    }
+
+    #[test]
+    fn what_a_request_may_use_can_be_set() {
+        let config = from_toml("[requests]\njob_timeout_ms = 3600000\njobs_per_key = 1\n").unwrap();
+        assert_eq!(config.requests.job_timeout, std::time::Duration::from_hours(1));
+        assert_eq!(config.requests.jobs_per_key, 1);
+        let error = from_toml("[requests]\nrequest_timeout_ms = 0\n").unwrap_err();
+        assert!(error.message().contains("requests.request_timeout_ms must be at least 1"), "{error}");
+        let error = from_toml("[requests]\njob_timeout = 1\n").unwrap_err();
+        assert!(error.message().contains("did you mean requests.job_timeout_ms?"), "{error}");
     }
 
     #[test]

@@ -4,6 +4,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use serde::{Deserialize, Serialize};
+
 use super::keys::{self, KeyStore};
 use crate::error::{Error, Result};
 
@@ -21,25 +23,31 @@ pub struct ServeOptions {
     pub limits: Limits,
 }
 
-/// What one request, and one key, may use.
-#[derive(Debug, Clone)]
+/// What one request, and one key, may use; times are milliseconds where settings are read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Limits {
     pub land_body_bytes: u64,
     pub sql_body_bytes: usize,
     /// Requests of one key that run at once; further ones wait, then are refused.
     pub requests_per_key: usize,
+    #[serde(rename = "queue_wait_ms", with = "milliseconds")]
     pub queue_wait: Duration,
     /// The time until an answer begins, and until a streamed one ends.
+    #[serde(rename = "request_timeout_ms", with = "milliseconds")]
     pub request_timeout: Duration,
     /// The longest silence of a client that sends a body.
+    #[serde(rename = "body_idle_timeout_ms", with = "milliseconds")]
     pub body_idle_timeout: Duration,
     /// Jobs of one key that run at once; further ones are refused.
     pub jobs_per_key: usize,
     /// Results of one key's jobs that wait; the oldest goes where one more comes.
     pub jobs_kept_per_key: usize,
     /// The longest time that a job may run.
+    #[serde(rename = "job_timeout_ms", with = "milliseconds")]
     pub job_timeout: Duration,
     /// How long a job's result waits to be fetched.
+    #[serde(rename = "job_results_kept_ms", with = "milliseconds")]
     pub job_results_kept: Duration,
     /// Bytes of disk that all results together may take.
     pub job_results_bytes: u64,
@@ -48,12 +56,14 @@ pub struct Limits {
     /// Connections over the Postgres protocol at once.
     pub postgres_connections: usize,
     /// The time until such a connection has shown its key.
+    #[serde(rename = "postgres_startup_ms", with = "milliseconds")]
     pub postgres_startup: Duration,
     /// Prepared statements of such a connection; as many portals, and cursors.
     pub postgres_statements: usize,
     /// Bytes of a message: a statement with its parameters.
     pub postgres_message_bytes: usize,
     /// The time that requests in flight get when the server stops.
+    #[serde(rename = "shutdown_grace_ms", with = "milliseconds")]
     pub shutdown_grace: Duration,
 }
 
@@ -78,6 +88,18 @@ impl Default for Limits {
             postgres_message_bytes: 4 << 20,
             shutdown_grace: Duration::from_secs(30),
         }
+    }
+}
+
+mod milliseconds {
+    use super::{Deserialize as _, Duration};
+
+    pub fn serialize<S: serde::Serializer>(time: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u64(time.as_millis() as u64)
+    }
+
+    pub fn deserialize<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
+        u64::deserialize(deserializer).map(Duration::from_millis)
     }
 }
 
