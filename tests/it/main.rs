@@ -21,6 +21,8 @@ mod postgres;
 mod query_limits;
 mod quiet;
 #[cfg(target_os = "linux")]
+mod remote;
+#[cfg(target_os = "linux")]
 mod shell;
 mod spreadsheet;
 mod tls;

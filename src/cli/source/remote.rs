@@ -166,9 +166,11 @@ impl Remote {
 
 /// Says what keeps a server from answering.
 fn no_answer(host: &str, error: reqwest::Error) -> Error {
-    let cause = if !error.is_connect() {
+    // What encrypting failed of is told by the text of an inner error alone.
+    let told = format!("{error:?}");
+    let cause = if !error.is_connect() || told.contains("InvalidMessage") {
         "does not speak as its URL says: is it https:// or http://?"
-    } else if format!("{error:?}").contains("InvalidCertificate") {
+    } else if told.contains("InvalidCertificate") {
         "has a certificate that is not trusted here: name the file of its authority in SSL_CERT_FILE"
     } else {
         "does not answer: is `tributary serve` running there?"
