@@ -13,6 +13,9 @@ use crate::session::Pins;
 /// More streams than this make no client faster.
 const MOST_PARTS: usize = 8;
 
+/// Functions that say when a statement is planned, which is not the same moment for all of its parts.
+const OF_THE_MOMENT: [&str; 5] = ["now", "today", "current_date", "current_time", "current_timestamp"];
+
 /// How a statement was cut, and what it is to read.
 #[derive(Debug, Clone)]
 pub struct Parts {
@@ -34,6 +37,9 @@ impl Engine {
         least_rows: u64,
     ) -> Result<Option<Parts>> {
         check_store(store)?;
+        if tells_the_moment(text) {
+            return Ok(None);
+        }
         let bound = self.expand(store, query::bind_typed(Dialect::Own, text, values)?).await?;
         let pins = self.pins(store, &bound).await?;
         let mut tables = bound.tables.iter();
@@ -72,4 +78,10 @@ impl Engine {
         let zone = self.zone(store, pins).await?;
         self.plan_until(Instant::now() + self.time_limit(), store, zone, bound, pins).await
     }
+}
+
+/// Whether one of those functions may be called; a text that only has its name is not cut either.
+fn tells_the_moment(text: &str) -> bool {
+    let mut words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.any(|word| OF_THE_MOMENT.iter().any(|name| word.eq_ignore_ascii_case(name)))
 }

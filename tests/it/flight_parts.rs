@@ -86,6 +86,8 @@ async fn only_what_is_read_row_by_row_is_cut() {
         "select order_id from orders union all select order_id from orders",
         "select order_id from orders where revenue = (select max(revenue) from orders)",
         "select * from journeys",
+        "select order_id, Now() as at from orders",
+        "select order_id from orders where ordered_at::date < CURRENT_DATE",
         "select 1",
     ] {
         let info = info(&mut client, sql).await;
