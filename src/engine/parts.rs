@@ -37,10 +37,10 @@ impl Engine {
         least_rows: u64,
     ) -> Result<Option<Parts>> {
         check_store(store)?;
-        if tells_the_moment(text) {
+        let bound = self.expand(store, query::bind_typed(Dialect::Own, text, values)?).await?;
+        if tells_the_moment(&bound.statement.to_string()) {
             return Ok(None);
         }
-        let bound = self.expand(store, query::bind_typed(Dialect::Own, text, values)?).await?;
         let pins = self.pins(store, &bound).await?;
         let mut tables = bound.tables.iter();
         let (Some(table), None) = (tables.next(), tables.next()) else { return Ok(None) };

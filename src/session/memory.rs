@@ -131,6 +131,8 @@ impl MemoryPool for QueryMemory {
 
 #[cfg(test)]
 mod tests {
+    use std::cell::Cell;
+
     use super::*;
 
     fn query(limit_bytes: usize, shared: &Arc<dyn MemoryPool>) -> (Arc<QueryMemory>, MemoryReservation) {
@@ -174,16 +176,15 @@ mod tests {
 
     #[test]
     fn the_end_of_a_large_query_is_told_and_that_of_a_small_one_is_not() {
-        static TOLD: AtomicUsize = AtomicUsize::new(0);
-        after_large_queries(|| {
-            TOLD.fetch_add(1, Ordering::Relaxed);
-        });
+        // Queries of other tests end on threads of their own.
+        thread_local! { static TOLD: Cell<usize> = const { Cell::new(0) } }
+        after_large_queries(|| TOLD.set(TOLD.get() + 1));
         let shared: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(2 * LARGE_BYTES));
         for bytes in [LARGE_BYTES - 1, LARGE_BYTES] {
             let (memory, reservation) = query(LARGE_BYTES, &shared);
             reservation.try_grow(bytes).unwrap();
             drop((memory, reservation));
         }
-        assert_eq!(TOLD.load(Ordering::Relaxed), 1);
+        assert_eq!(TOLD.get(), 1);
     }
 }

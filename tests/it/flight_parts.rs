@@ -28,7 +28,8 @@ async fn server() -> (Server, Engine) {
     let folder = tempfile::tempdir().unwrap();
     let keys = KeyStore::new(folder.path().join("keys.json"));
     let engine = Engine::open(folder.path().join("lake").to_str().unwrap()).await.unwrap();
-    for ids in [1..=5, 6..=10, 11..=15] {
+    // Some are landed twice: only the newer row is one.
+    for ids in [1..=7, 5..=10, 9..=15] {
         land(&engine, "alpha", ids).await;
     }
     land(&engine, "beta", 1..=3).await;

@@ -167,13 +167,10 @@ impl Remote {
 /// Says what keeps a server from answering.
 fn no_answer(host: &str, error: reqwest::Error) -> Error {
     // What encrypting failed of is told by the text of an inner error alone.
-    let told = format!("{error:?}");
-    let cause = if !error.is_connect() || told.contains("InvalidMessage") {
-        "does not speak as its URL says: is it https:// or http://?"
-    } else if told.contains("InvalidCertificate") {
+    let cause = if format!("{error:?}").contains("InvalidCertificate") {
         "has a certificate that is not trusted here: name the file of its authority in SSL_CERT_FILE"
     } else {
-        "does not answer: is `tributary serve` running there?"
+        "does not answer: is `tributary serve` running there, and is it https:// or http://?"
     };
     Error::unavailable(format!("the server at {host} {cause}")).with_source(error.without_url())
 }
