@@ -382,5 +382,7 @@ fn a_server_is_asked_from_a_shell_as_the_lake_at_hand_is() {
     becomes_quiet(pid);
     shell.enters("select 6 * 7 as answer;");
     shell.sees("42");
+    // Before the prompt is there, Ctrl-D would be the terminal's, and lost.
+    shell.sees(&format!("1 row\r\n\r{host}> \r"));
     shell.leaves();
 }
