@@ -24,12 +24,13 @@ async fn run() -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     let folder = tempfile::tempdir()?;
     let engine = Engine::open(&folder.path().display().to_string()).await?;
 
-    // A receipt means that the rows are durable; a repeat of the same key lands nothing.
+    // A receipt means that the rows are durable; a repeat of the same key lands nothing, and says so.
     let request = LandRequest { idempotency_key: Some("first".into()), ..LandRequest::default() };
     engine.land("my-shop", "stores", STORE.as_bytes(), LandRequest::default()).await?;
     let receipt = engine.land("my-shop", "touchpoints", TOUCHES.as_bytes(), request.clone()).await?;
     let repeat = engine.land("my-shop", "touchpoints", TOUCHES.as_bytes(), request).await?;
-    assert_eq!(receipt, repeat);
+    assert!(!receipt.already_landed && repeat.already_landed);
+    assert_eq!(receipt.batch_id, repeat.batch_id);
     engine.land("my-shop", "orders", ORDERS.as_bytes(), LandRequest::default()).await?;
 
     // Parameters are bound as values, never pasted.

@@ -24,6 +24,8 @@ pub enum ErrorKind {
     Unauthorized,
     /// The request contradicts what happened before: read again, then decide.
     Conflict,
+    /// An idempotency key stands for another body: send this one under a key of its own.
+    KeyReused,
     /// A limit was reached: ask for less.
     LimitExceeded,
     /// The time allowed for the request is over: ask for less, or allow more.
@@ -32,21 +34,25 @@ pub enum ErrorKind {
     Cancelled,
     /// The store or the server cannot answer now: try again later.
     Unavailable,
+    /// The storage has no room left: free some, then send it again.
+    StorageFull,
     /// A fault of the engine: report it with the request's id.
     Internal,
 }
 
 impl ErrorKind {
     /// Every kind, for tests and documents that list them.
-    pub const ALL: [ErrorKind; 9] = [
+    pub const ALL: [ErrorKind; 11] = [
         ErrorKind::InvalidRequest,
         ErrorKind::NotFound,
         ErrorKind::Unauthorized,
         ErrorKind::Conflict,
+        ErrorKind::KeyReused,
         ErrorKind::LimitExceeded,
         ErrorKind::Timeout,
         ErrorKind::Cancelled,
         ErrorKind::Unavailable,
+        ErrorKind::StorageFull,
         ErrorKind::Internal,
     ];
 
@@ -57,10 +63,12 @@ impl ErrorKind {
             ErrorKind::NotFound => "not_found",
             ErrorKind::Unauthorized => "unauthorized",
             ErrorKind::Conflict => "conflict",
+            ErrorKind::KeyReused => "idempotency_key_reused",
             ErrorKind::LimitExceeded => "limit_exceeded",
             ErrorKind::Timeout => "timeout",
             ErrorKind::Cancelled => "cancelled",
             ErrorKind::Unavailable => "unavailable",
+            ErrorKind::StorageFull => "storage_full",
             ErrorKind::Internal => "internal",
         }
     }
@@ -91,6 +99,15 @@ pub struct Error {
     problems: Vec<Problem>,
     place: Option<Place>,
     source: Option<Source>,
+}
+
+/// Whether an error was caused by a disk without room.
+pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        matches!(kind, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded))
+    })
 }
 
 impl Error {
@@ -124,6 +141,16 @@ impl Error {
 
     pub fn unavailable(message: impl Into<String>) -> Self {
         Self::new(ErrorKind::Unavailable, message)
+    }
+
+    /// The storage did not do what was asked. If it has no room left, the message says that instead.
+    pub fn storage(message: impl Into<String>, source: impl Into<Source>) -> Self {
+        let source = source.into();
+        if is_full(source.as_ref()) {
+            let message = "the storage has no room left, and nothing was kept: free some, then send it again";
+            return Self { source: Some(source), ..Self::new(ErrorKind::StorageFull, message) };
+        }
+        Self { source: Some(source), ..Self::unavailable(message) }
     }
 
     /// A fault of the engine. The message says what was being done; the cause goes to `with_source`.
@@ -248,7 +275,7 @@ impl From<DataFusionError> for Error {
                 },
             },
             DataFusionError::ParquetError(_) => {
-                (ErrorKind::Unavailable, "a data file could not be read; run `tributary doctor`".into())
+                (ErrorKind::Unavailable, "a data file could not be read; run `tributary fsck --deep`".into())
             }
             DataFusionError::Internal(_)
             | DataFusionError::Substrait(_)

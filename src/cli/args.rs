@@ -8,6 +8,7 @@ use super::check::CheckArgs;
 use super::demo::DemoArgs;
 use super::erase::EraseArgs;
 use super::exit::{EXIT_CODES, Failure, Outcome};
+use super::fsck::FsckArgs;
 use super::functions::FunctionsArgs;
 use super::keys::KeysArgs;
 use super::land::LandArgs;
@@ -16,6 +17,7 @@ use super::query::QueryArgs;
 use super::serve::ServeArgs;
 use super::sql::SqlArgs;
 use super::tables::TablesArgs;
+use super::vacuum::VacuumArgs;
 use crate::config::Overrides;
 
 const AFTER_HELP: &str = "\
@@ -68,6 +70,8 @@ pub enum Command {
     Nightly(NightlyArgs),
     Erase(EraseArgs),
     Tables(TablesArgs),
+    Vacuum(VacuumArgs),
+    Fsck(FsckArgs),
     Functions(FunctionsArgs),
     Check(CheckArgs),
     Keys(KeysArgs),

@@ -53,9 +53,9 @@ struct Report {
     /// Rows that a search of every file found afterwards.
     #[serde(skip_serializing_if = "Option::is_none")]
     rows_left: Option<u64>,
-    /// Files of no version that are younger than a day, and may belong to a landing under way.
+    /// Files that could not be searched: another process is writing them.
     #[serde(skip_serializing_if = "Option::is_none")]
-    files_undecided: Option<u64>,
+    files_unread: Option<u64>,
 }
 
 pub async fn run(engine: Engine, args: EraseArgs) -> Outcome {
@@ -69,7 +69,7 @@ pub async fn run(engine: Engine, args: EraseArgs) -> Outcome {
         rows,
         files_deleted: None,
         rows_left: None,
-        files_undecided: None,
+        files_unread: None,
     };
     if args.dry_run {
         return print(&report);
@@ -81,15 +81,17 @@ pub async fn run(engine: Engine, args: EraseArgs) -> Outcome {
     let rows = erased.into_iter().map(|(table, erased)| (table, erased.rows));
     report.rows = rows.filter(|(_, rows)| *rows > 0).collect();
     wait(args.grace).await;
-    let purged = engine.purge_erased(&store).await?;
-    let left = engine.rows_of(&person).await?.into_values().sum();
+    let purged = engine.purge_erased(&person).await?;
     report.files_deleted = Some(purged.files);
-    report.files_undecided = (purged.undecided > 0).then_some(purged.undecided);
-    report.rows_left = Some(left);
+    report.files_unread = (purged.files_unread > 0).then_some(purged.files_unread);
+    report.rows_left = Some(purged.rows_left);
     print(&report)?;
     engine.close().await?;
-    if left > 0 {
+    if purged.rows_left > 0 {
         return Err(Error::conflict("rows of this customer were landed meanwhile: erase again").into());
+    }
+    if purged.files_unread > 0 {
+        return Err(Error::conflict("rows are being landed, and may be this customer's: erase again").into());
     }
     Ok(())
 }

@@ -16,7 +16,7 @@ Exit codes:
   3  refused: the data, the SQL or a name in it is wrong; nothing was landed
   4  unauthorized
   5  a limit or the time allowed was reached
-  6  the storage cannot answer now; try again";
+  6  the storage cannot answer now, or has no room left; try again";
 
 /// A command's failure: an error of the engine, or of the command line itself.
 #[derive(Debug)]
@@ -75,10 +75,13 @@ impl Failure {
             Failure::Usage(_) => 2,
             Failure::Engine(error) | Failure::Text { error, .. } => match error.kind() {
                 ErrorKind::Internal => 1,
-                ErrorKind::InvalidRequest | ErrorKind::NotFound | ErrorKind::Conflict => 3,
+                ErrorKind::InvalidRequest
+                | ErrorKind::NotFound
+                | ErrorKind::Conflict
+                | ErrorKind::KeyReused => 3,
                 ErrorKind::Unauthorized => 4,
                 ErrorKind::LimitExceeded | ErrorKind::Timeout | ErrorKind::Cancelled => 5,
-                ErrorKind::Unavailable => 6,
+                ErrorKind::Unavailable | ErrorKind::StorageFull => 6,
             },
         }
     }

@@ -13,8 +13,9 @@ use crate::land::{Format, LandRequest, OnError, Receipt};
 /// Lands files in a table: CSV, NDJSON, Parquet or Arrow, plain or compressed by gzip or zstd.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
-Each file is landed whole or refused whole with every problem listed. A file that was landed before (the \
-same bytes, in the same table and store) lands nothing and gets its first receipt again.
+Each file is landed whole or refused whole with every problem listed. A file that was landed before, in the last three \
+days, lands nothing and gets its first receipt again, with \"already_landed\":true: the same bytes, in the same table and \
+store. With --again it is landed once more, which matters after a later correction or an erasure.
 
 Examples:
   tributary land orders orders.csv --store my-shop
@@ -36,6 +37,9 @@ pub struct LandArgs {
     /// The zone of timestamps without an offset, such as Europe/Berlin; without it they are refused
     #[arg(long, value_name = "ZONE")]
     time_zone: Option<chrono_tz::Tz>,
+    /// Lands a file once more that was landed before
+    #[arg(long)]
+    again: bool,
     /// What happens to a file with bad rows
     #[arg(long, value_enum, default_value_t)]
     on_error: LandOnError,
@@ -80,7 +84,7 @@ impl LandArgs {
                 LandOnError::Refuse => OnError::Refuse,
                 LandOnError::Quarantine => OnError::Quarantine,
             },
-            idempotency_key: Some(format!("file-{store}-{}-{hash}", self.table)),
+            idempotency_key: (!self.again).then(|| format!("file-{store}-{}-{hash}", self.table)),
         }
     }
 }
@@ -126,7 +130,11 @@ async fn land_file(engine: &Engine, args: &LandArgs, store: &str, path: &Path) -
     if landed.is_err() && args.files.len() > 1 {
         eprintln!("{name} was not landed; the files before it were");
     }
-    Ok(landed?)
+    let receipt = landed?;
+    if receipt.already_landed {
+        eprintln!("{name} was landed before, and nothing of it was landed now; --again lands it once more");
+    }
+    Ok(receipt)
 }
 
 /// Hashes a file and opens it at its start.

@@ -8,6 +8,7 @@ mod start;
 mod check;
 mod demo;
 mod erase;
+mod fsck;
 mod functions;
 mod keys;
 mod land;
@@ -17,6 +18,7 @@ mod serve;
 mod shell;
 mod sql;
 mod tables;
+mod vacuum;
 
 mod content_hash;
 mod excerpt;

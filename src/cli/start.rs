@@ -9,7 +9,7 @@ use clap::error::ErrorKind as ClapErrorKind;
 use super::args::{Cli, Command};
 use super::exit::{Failure, Outcome, report};
 use super::telemetry::{self, Verbosity};
-use super::{check, demo, erase, functions, keys, land, nightly, query, serve, sql, tables};
+use super::{check, demo, erase, fsck, functions, keys, land, nightly, query, serve, sql, tables, vacuum};
 use crate::config::{self, Config};
 use crate::engine::{Engine, EngineOptions};
 use crate::error::Error;
@@ -81,6 +81,8 @@ async fn dispatch(command: Command, config: Config) -> Outcome {
         Command::Serve(args) => serve::run(open(&config).await?, &config, args).await,
         Command::Sql(args) => sql::run(&config, args).await,
         Command::Tables(args) => tables::run(open(&config).await?, args).await,
+        Command::Fsck(args) => fsck::run(open(&config).await?, args).await,
+        Command::Vacuum(args) => vacuum::run(open(&config).await?, args).await,
     }
 }
 

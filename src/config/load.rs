@@ -8,7 +8,7 @@ use figment::value::Uncased;
 use figment::{Figment, Provider};
 use serde::{Deserialize, Serialize};
 
-use super::{Limits, Queries, Serve, Storage};
+use super::{Lake, Limits, Queries, Serve, Storage};
 use crate::engine::EngineOptions;
 use crate::error::{Error, Result};
 
@@ -23,6 +23,7 @@ const FLAG_VARIABLES: [&str; 3] = ["config", "key", "store"];
 #[serde(deny_unknown_fields, default)]
 pub struct Config {
     pub storage: Storage,
+    pub lake: Lake,
     pub serve: Serve,
     pub limits: Limits,
     /// What one request, and one key, may use.
@@ -57,6 +58,7 @@ impl Config {
             result_bytes: self.limits.result_bytes,
             spill_folder: self.limits.spill_folder.clone(),
             spill_bytes: self.limits.spill_bytes,
+            keep_versions_for: self.lake.keep_versions_for,
             ..EngineOptions::default()
         }
     }

@@ -2,6 +2,7 @@
 //! environment and the flags given. Out: one checked [`Config`]. This room alone reads files of settings
 //! and the environment; it refuses every key that it does not know, and opens nothing else.
 
+mod lake;
 mod limits;
 mod load;
 mod queries;
@@ -9,6 +10,7 @@ mod serve;
 mod storage;
 mod terminal;
 
+pub use lake::Lake;
 pub use limits::Limits;
 pub use load::{Config, Overrides, load};
 pub use queries::Queries;

@@ -10,13 +10,13 @@ use tributary_udfs::Identities;
 
 use super::journeys::{JOURNEYS, texts};
 use super::open::{Engine, check_store};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Erased, Named, Purged};
 use crate::schema::TableSpec;
 use crate::session::Pins;
 
 /// How often an erasure is tried that another writer was faster than.
-const ATTEMPTS: usize = 5;
+const ATTEMPTS: usize = 20;
 /// The table that links a person's ids is the last to forget them: an erasure that was cut short finds them again.
 const LAST: &str = "identities";
 
@@ -65,6 +65,11 @@ impl Engine {
     /// Finds a customer's ids, orders and refused rows.
     pub async fn person(&self, store: &str, customer: &str) -> Result<Person> {
         check_store(store)?;
+        if customer.trim().is_empty() {
+            return Err(Error::invalid(
+                "the customer's id is empty: an erasure needs the id of one customer",
+            ));
+        }
         let lake = &self.inner.lake;
         let pins = Pins::newest(lake, [LAST, "orders", "quarantine"]).await?;
         let session = self.inner.sessions.session(store, Tz::UTC, &pins)?;
@@ -123,14 +128,12 @@ impl Engine {
         }
     }
 
-    /// Deletes the files that held erased rows, or any others that no version of a store's tables has any more.
-    pub async fn purge_erased(&self, store: &str) -> Result<Purged> {
-        check_store(store)?;
+    /// Deletes the files that held erased rows, with all others of the store that no version has any more, and searches
+    /// every file that is left.
+    pub async fn purge_erased(&self, person: &Person) -> Result<Purged> {
         let mut purged = Purged::default();
         for table in self.inner.lake.tables().filter(|table| knows_people(&table.spec)) {
-            let of_table = table.purge(store).await?;
-            purged.files += of_table.files;
-            purged.undecided += of_table.undecided;
+            purged.add(table.purge(&person.store, &person.named(&table.spec)).await?);
         }
         Ok(purged)
     }
@@ -148,12 +151,14 @@ impl Engine {
         tables.retain(|table| table.spec.name != JOURNEYS);
         tables.sort_by_key(|table| table.spec.name == LAST);
         for table in tables {
-            let (name, named) = (&table.spec.name, person.named(&table.spec));
-            if named.is_empty() || table.count_named(store, &named).await? == 0 {
-                continue;
+            if table.spec.name == LAST {
+                self.check_known(person).await?;
             }
-            // Only in compacted files does no older version of a row wait to come back.
-            inner.lake.compact_table(store, name, &context).await?;
+            let (name, named) = (&table.spec.name, person.named(&table.spec));
+            if table.count_named(store, &named).await? > 0 {
+                // Only in compacted files does no older version of a row wait to come back.
+                inner.lake.compact_table(store, name, &context).await?;
+            }
             let erased = table.erase(store, &named, None, &context).await?;
             erasure.entry(name.clone()).or_default().add(erased);
         }
@@ -161,6 +166,20 @@ impl Engine {
         inner.lake.compact_table(store, JOURNEYS, &context).await?;
         let erased = inner.journeys.erase(store, &named, erasure, &context).await?;
         erasure.entry(JOURNEYS.to_owned()).or_default().add(erased);
+        Ok(())
+    }
+}
+
+impl Engine {
+    /// A link that was landed meanwhile gives the person a further id, under which there may be rows. Once links are
+    /// gone nobody knows.
+    async fn check_known(&self, person: &Person) -> Result<()> {
+        for id in person.ids.iter() {
+            let now = self.person(&person.store, id).await?;
+            if !now.ids.is_subset(&person.ids) {
+                return Err(Error::conflict("the customer has got further ids meanwhile: erase again"));
+            }
+        }
         Ok(())
     }
 }
@@ -184,8 +203,50 @@ fn knows_people(spec: &TableSpec) -> bool {
     reached_by(spec).is_some() || spec.columns.iter().any(|column| column.person)
 }
 
-/// Whether a refused row, in whatever form it came, has an id as one of its values.
+/// Whether a refused row has an id as one of its values, as it came or as its format means it.
 fn names(raw: &str, id: &str) -> bool {
+    has_value(raw, id)
+        || raw.contains('\\') && has_value(&without_json_escapes(raw), id)
+        || raw.contains("\"\"") && has_value(&raw.replace("\"\"", "\""), id)
+}
+
+/// A text with JSON's escapes decoded. The row was refused: it need not be JSON.
+fn without_json_escapes(raw: &str) -> String {
+    let mut units: Vec<u16> = Vec::with_capacity(raw.len());
+    let mut rest = raw.chars();
+    while let Some(character) = rest.next() {
+        if character != '\\' {
+            units.extend(character.encode_utf16(&mut [0; 2]).iter());
+            continue;
+        }
+        let after = rest.clone();
+        match rest.next() {
+            Some('u') => {
+                let digits: String = rest.clone().take(4).collect();
+                if let Some(unit) = Some(digits)
+                    .filter(|digits| digits.len() == 4)
+                    .and_then(|digits| u16::from_str_radix(&digits, 16).ok())
+                {
+                    units.push(unit);
+                    rest.nth(3);
+                }
+            }
+            Some('n') => units.push(u16::from(b'\n')),
+            Some('t') => units.push(u16::from(b'\t')),
+            Some('r') => units.push(u16::from(b'\r')),
+            Some('b') => units.push(8),
+            Some('f') => units.push(12),
+            Some('"' | '\\' | '/') => {
+                units.extend(after.take(1).flat_map(|plain| plain.encode_utf16(&mut [0; 2]).to_vec()));
+            }
+            _ => rest = after,
+        }
+    }
+    String::from_utf16_lossy(&units)
+}
+
+/// Whether an id stands in a text by itself, not as a part of a longer word.
+fn has_value(raw: &str, id: &str) -> bool {
     let is_inside = |character: char| character.is_alphanumeric() || "_-.@".contains(character);
     raw.match_indices(id).any(|(at, _)| {
         let before = raw[..at].chars().next_back();
@@ -208,5 +269,19 @@ mod tests {
             assert!(!names(raw, "ada"), "{raw}");
         }
         assert!(names("adam,ada", "ada"), "the first place where it stands is not the only one");
+    }
+
+    #[test]
+    fn a_refused_row_names_who_is_written_with_escapes() {
+        for (raw, id) in [
+            (r#"{"customer_id":"zo\u00eb"}"#, "zoë"),
+            (r#"{"customer_id":"\ud83d\ude00-1", cut off"#, "😀-1"),
+            (r#"{"customer_id":"a\/b"}"#, "a/b"),
+            (r#"{"customer_id":"say \"ada\""}"#, r#"say "ada""#),
+            (r#"o1,"say ""ada""",never"#, r#"say "ada""#),
+        ] {
+            assert!(names(raw, id), "{raw}");
+        }
+        assert!(!names(r#"{"customer_id":"zo\u00ebs"}"#, "zoë"));
     }
 }

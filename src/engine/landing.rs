@@ -9,7 +9,7 @@ use tokio::sync::mpsc;
 
 use super::open::{Engine, check_store};
 use crate::error::{Error, Problem, Result};
-use crate::lake::{Batch, BatchName, Committed, Landing};
+use crate::lake::{Batch, BatchName, Committed, FileWriter, Landing, NewFile};
 use crate::land::{BadRow, Chunk, LandRequest, OnError, Receipt};
 use crate::schema::TableSpec;
 
@@ -42,6 +42,7 @@ impl Engine {
         }
         let name = BatchName::new(store, table, request.idempotency_key.as_deref());
         if let Some(first) = landing.earlier(&name).await? {
+            first.check_content(Some(content_hash(body).await?))?;
             let quarantined = self.quarantined_before(store, table, &request).await?;
             return Ok(receipt(&spec, &name, first, quarantined));
         }
@@ -62,6 +63,7 @@ impl Engine {
                 rows: intake.held,
                 staged: intake.staged,
                 row_count: intake.row_count,
+                content: intake.content,
             })
             .await?;
         if self.inner.options.background_compaction {
@@ -88,6 +90,7 @@ impl Engine {
             row_count: rows.num_rows() as u64,
             rows: vec![rows],
             staged: Vec::new(),
+            content: None,
         };
         landing.commit(batch).await.map(drop)
     }
@@ -97,6 +100,13 @@ impl Engine {
         let earlier = landing.earlier(&quarantine_name(store, table, request)).await?;
         Ok(earlier.map_or(0, |committed| committed.row_count))
     }
+}
+
+/// The hash of a body that need not be parsed.
+async fn content_hash(body: impl Read + Send + 'static) -> Result<u64> {
+    tokio::task::spawn_blocking(move || crate::land::content_hash(Box::new(body)))
+        .await
+        .map_err(|error| Error::internal("reading the body").with_source(error))?
 }
 
 /// The name of a batch's bad rows: remembered exactly where the batch itself is.
@@ -112,6 +122,7 @@ fn receipt(spec: &TableSpec, name: &BatchName, committed: Committed, quarantined
         rows: committed.row_count,
         quarantined,
         version: committed.version,
+        already_landed: committed.is_repeat,
     }
 }
 
@@ -122,8 +133,12 @@ struct Intake<'a> {
     name: BatchName,
     on_error: OnError,
     held: Vec<RecordBatch>,
-    staged: Vec<deltalake_core::kernel::Add>,
+    staged: Vec<NewFile>,
+    /// Begun with the first rows that are staged.
+    writer: Option<FileWriter>,
     row_count: u64,
+    /// The hash of the body, once it was read.
+    content: Option<u64>,
     bad: Vec<BadRow>,
     problems: Vec<Problem>,
     problem_count: u64,
@@ -138,7 +153,9 @@ impl<'a> Intake<'a> {
             on_error,
             held: Vec::new(),
             staged: Vec::new(),
+            writer: None,
             row_count: 0,
+            content: None,
             bad: Vec::new(),
             problems: Vec::new(),
             problem_count: 0,
@@ -154,20 +171,27 @@ impl<'a> Intake<'a> {
         let (chunks, mut parsed) = mpsc::channel::<Result<Chunk>>(CHUNKS_AHEAD);
         let (store, request) = (self.store.to_owned(), request.clone());
         let parser = tokio::task::spawn_blocking(move || {
-            let rows = match crate::land::parse(&spec, &store, request.file_name.as_deref(), body, &request) {
-                Ok(rows) => rows,
-                Err(error) => return drop(chunks.blocking_send(Err(error))),
-            };
-            for chunk in rows {
+            let mut rows =
+                match crate::land::parse(&spec, &store, request.file_name.as_deref(), body, &request) {
+                    Ok(rows) => rows,
+                    Err(error) => {
+                        drop(chunks.blocking_send(Err(error)));
+                        return None;
+                    }
+                };
+            for chunk in rows.by_ref() {
                 if chunks.blocking_send(chunk).is_err() {
-                    return;
+                    return None;
                 }
             }
+            Some(rows.content_hash())
         });
         while let Some(chunk) = parsed.recv().await {
             self.take(chunk?).await?;
         }
-        parser.await.map_err(|error| Error::internal("reading the body").with_source(error))
+        self.content =
+            parser.await.map_err(|error| Error::internal("reading the body").with_source(error))?;
+        Ok(())
     }
 
     async fn take(&mut self, chunk: Chunk) -> Result<()> {
@@ -188,7 +212,11 @@ impl<'a> Intake<'a> {
         let held_bytes: usize = self.held.iter().map(RecordBatch::get_array_memory_size).sum();
         if held_bytes >= HELD_BYTES {
             let rows = std::mem::take(&mut self.held);
-            self.staged.extend(self.landing.stage(self.store, &self.name, rows).await?);
+            let writer = match &mut self.writer {
+                Some(writer) => writer,
+                none => none.insert(self.landing.begin(self.store).await?),
+            };
+            self.staged.extend(self.landing.stage(writer, &self.name, rows).await?);
         }
         Ok(())
     }

@@ -68,9 +68,9 @@ impl Engine {
         let mut tables = Vec::new();
         for table in self.inner.lake.tables() {
             let snapshot = table.snapshot().await?;
-            let files = snapshot.files.iter().filter(|file| file.store == store);
-            let size_bytes = files.clone().map(|file| file.size_bytes).sum();
-            let files = files.count();
+            let files = snapshot.files_of(store);
+            let size_bytes = files.iter().map(|file| file.size_bytes).sum();
+            let files = files.len();
             let spec = &table.spec;
             tables.push(TableInfo {
                 name: spec.name.clone(),

@@ -15,6 +15,6 @@ pub use asking::{CacheStatus, DryRun, Explained, Ran};
 pub use erasure::{Erasure, Person};
 pub use journeys::Refreshed;
 pub use listing::{QueryInfo, REMARKS, TableInfo, TableSchema};
-pub use nightly::NightlyReport;
+pub use nightly::{NightlyFailure, NightlyReport};
 pub use open::{Engine, EngineOptions};
 pub use parts::Parts;

@@ -5,8 +5,8 @@ use futures::TryStreamExt;
 
 use super::journeys::{JOURNEYS, Refreshed};
 use super::open::{Engine, check_store};
-use crate::error::{Error, Result};
-use crate::lake::{is_computed_from, replace_store};
+use crate::error::{Error, ErrorKind, Result};
+use crate::lake::{Fsck, Repairs, Vacuumed, is_computed_from, replace_store};
 use crate::query::{self, NamedQuery, Params, Registry, ResultStream};
 use crate::schema::{
     BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec,
@@ -14,17 +14,45 @@ use crate::schema::{
 use crate::session::{Pins, Sessions};
 
 /// What the nightly batch did for one store.
-#[derive(Debug, Clone, serde::Serialize)]
+#[derive(Debug, Clone, Default, serde::Serialize)]
 pub struct NightlyReport {
     pub store: String,
     /// Tables whose landed files were merged.
     pub compacted: Vec<String>,
     /// Derived tables that were computed anew.
     pub materialized: Vec<String>,
+    /// Tables that could not be compacted or computed. The batch went on with the others.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub failed: Vec<NightlyFailure>,
+}
+
+/// What the nightly batch could not do.
+#[derive(Debug, Clone, serde::Serialize)]
+pub struct NightlyFailure {
+    pub table: String,
+    pub error: String,
+    #[serde(skip)]
+    pub kind: ErrorKind,
+}
+
+impl NightlyReport {
+    /// Notes a failure; gives what did not fail.
+    fn note<T>(&mut self, table: &str, done: Result<T>) -> Option<T> {
+        match done {
+            Ok(done) => Some(done),
+            Err(error) => {
+                tracing::error!(table, store = self.store, error = ?error, "the nightly batch goes on without this");
+                let (error, kind) = (error.to_string(), error.kind());
+                self.failed.push(NightlyFailure { table: table.to_owned(), error, kind });
+                None
+            }
+        }
+    }
 }
 
 impl Engine {
-    /// Runs the batch for one store, or for all. What has not changed since the last time is left alone.
+    /// Runs the batch for one store, or for all. What has not changed since the last time is left alone; what fails is
+    /// reported, and the batch goes on.
     pub async fn nightly(&self, store: Option<&str>) -> Result<Vec<NightlyReport>> {
         let stores = match store {
             Some(store) => {
@@ -35,22 +63,64 @@ impl Engine {
         };
         let mut reports = Vec::with_capacity(stores.len());
         for store in stores {
-            let journeys = &self.inner.journeys;
-            // What is compacted cannot be told from older rows any more.
-            let followed =
-                if journeys.is_kept(&store).await? { Some(journeys.refresh(&store).await?) } else { None };
-            let compacted = self.inner.lake.compact(&store, &self.inner.sessions.task_context()).await?;
-            let followed = match followed {
-                Some(refreshed) => refreshed,
-                None => journeys.refresh(&store).await?,
-            };
-            let mut materialized = self.materialize(&store).await?;
-            if followed != Refreshed::Unchanged {
-                materialized.push(JOURNEYS.to_owned());
-            }
-            reports.push(NightlyReport { store, compacted, materialized });
+            reports.push(self.nightly_of(store).await);
         }
         Ok(reports)
+    }
+
+    async fn nightly_of(&self, store: String) -> NightlyReport {
+        let (journeys, lake) = (&self.inner.journeys, &self.inner.lake);
+        let mut report = NightlyReport { store: store.clone(), ..NightlyReport::default() };
+        // What is compacted cannot be told from older rows any more.
+        let is_kept = report.note(JOURNEYS, journeys.is_kept(&store).await) == Some(true);
+        let mut followed = None;
+        if is_kept {
+            followed = report.note(JOURNEYS, journeys.refresh(&store).await);
+        }
+        let context = self.inner.sessions.task_context();
+        for name in lake.names() {
+            if report.note(name, lake.compact_table(&store, name, &context).await) == Some(true) {
+                report.compacted.push(name.to_owned());
+            }
+        }
+        if !is_kept {
+            followed = report.note(JOURNEYS, journeys.refresh(&store).await);
+        }
+        for named in self.inner.registry.iter() {
+            let Some(name) = &named.header.materialize else { continue };
+            let mut done = self.materialize_one(&store, named, name).await;
+            if done.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict) {
+                // Another batch was faster: perhaps from the same data.
+                done = self.materialize_one(&store, named, name).await;
+            }
+            if report.note(name, done) == Some(true) {
+                report.materialized.push(name.clone());
+            }
+        }
+        if followed.is_some_and(|refreshed| refreshed != Refreshed::Unchanged) {
+            report.materialized.push(JOURNEYS.to_owned());
+        }
+        report
+    }
+
+    /// Deletes the files and log entries of every table that no version within the retention needs; only counts them
+    /// if it is a `dry_run`.
+    pub async fn vacuum(&self, dry_run: bool) -> Result<Vec<(String, Vacuumed)>> {
+        let keep = self.inner.options.keep_versions_for;
+        let mut tables = Vec::new();
+        for table in self.inner.lake.tables() {
+            tables.push((table.spec.name.clone(), table.vacuum(keep, dry_run).await?));
+        }
+        Ok(tables)
+    }
+
+    /// Looks whether the log and the files of every table are sound; reads every row if it is to go `deep`.
+    pub async fn fsck(&self, deep: bool, repairs: Repairs) -> Result<Fsck> {
+        let mut fsck = Fsck::default();
+        for table in self.inner.lake.tables() {
+            fsck.add(table.fsck(deep, repairs).await?);
+        }
+        Ok(fsck)
     }
 
     /// Brings a store's table `journeys` up to date; computes it where that was never done. The nightly batch does this,
@@ -58,17 +128,6 @@ impl Engine {
     pub async fn refresh_journeys(&self, store: &str) -> Result<Refreshed> {
         check_store(store)?;
         self.inner.journeys.refresh(store).await
-    }
-
-    async fn materialize(&self, store: &str) -> Result<Vec<String>> {
-        let mut materialized = Vec::new();
-        for named in self.inner.registry.iter() {
-            let Some(name) = &named.header.materialize else { continue };
-            if self.materialize_one(store, named, name).await? {
-                materialized.push(name.clone());
-            }
-        }
-        Ok(materialized)
     }
 
     async fn materialize_one(&self, store: &str, named: &NamedQuery, name: &str) -> Result<bool> {
@@ -144,7 +203,9 @@ pub(super) fn column_kind(data_type: &DataType) -> Option<ColumnKind> {
         DataType::Utf8 | DataType::Utf8View | DataType::LargeUtf8 => Some(ColumnKind::Text),
         DataType::Timestamp(..) => Some(ColumnKind::Instant),
         DataType::Date32 => Some(ColumnKind::Date),
-        DataType::Decimal128(..) => Some(ColumnKind::Money),
+        DataType::Decimal128(precision, scale) if *scale >= 0 => {
+            Some(ColumnKind::Decimal(*precision, *scale))
+        }
         DataType::Int32 | DataType::Int64 | DataType::UInt32 | DataType::UInt64 => Some(ColumnKind::Count),
         DataType::Float64 => Some(ColumnKind::Ratio),
         _ => None,

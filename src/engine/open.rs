@@ -2,8 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::NaiveDate;
+use object_store::ObjectStore;
 
 use super::journeys::{Journeys, journeys_table};
 use super::listing::TableSchema;
@@ -46,6 +48,8 @@ pub struct EngineOptions {
     pub spill_bytes: u64,
     /// Whether tables that much was landed in are compacted without being asked.
     pub background_compaction: bool,
+    /// How long older versions of tables can be read, and their files are kept.
+    pub keep_versions_for: Duration,
 }
 
 impl Default for EngineOptions {
@@ -63,6 +67,7 @@ impl Default for EngineOptions {
             spill_folder: None,
             spill_bytes: 10 << 30,
             background_compaction: true,
+            keep_versions_for: Duration::from_hours(7 * 24),
         }
     }
 }
@@ -113,8 +118,17 @@ impl Engine {
     }
 
     pub async fn open_with(url: &str, options: EngineOptions) -> Result<Self> {
+        Self::open_storage(Storage::open(url)?, options).await
+    }
+
+    /// Opens a lake in an object store of the program's own. Its puts have to be conditional if they are asked to be
+    /// (`PutMode::Create`): commits rest on that.
+    pub async fn open_in(store: Arc<dyn ObjectStore>, options: EngineOptions) -> Result<Self> {
+        Self::open_storage(Storage::own(store)?, options).await
+    }
+
+    async fn open_storage(storage: Storage, options: EngineOptions) -> Result<Self> {
         let registry = Registry::load(options.queries_folder.as_deref())?;
-        let storage = Storage::open(url)?;
         let limits = Limits {
             memory_bytes: options.query_memory_bytes,
             query_memory_bytes: options.memory_per_query_bytes,
@@ -131,7 +145,8 @@ impl Engine {
         let lake = Arc::new(Lake::open(storage, derived)?);
         let sessions = Arc::new(Sessions::new(lake.clone(), limits, &scratch)?);
         let journeys = Arc::new(Journeys::new(lake.clone(), sessions.clone()));
-        let upkeep = Upkeep::start(lake.clone(), journeys.clone(), sessions.task_context());
+        let upkeep =
+            Upkeep::start(lake.clone(), journeys.clone(), sessions.task_context(), options.keep_versions_for);
         let cache = AnswerCache::new(options.cache_memory_bytes);
         let bound = moka::sync::Cache::new(REMEMBERED_BINDINGS);
         let zones = moka::future::Cache::new(REMEMBERED_ZONES);
@@ -180,8 +195,8 @@ impl Engine {
 
     /// Commits what is landing, and refuses what comes after.
     pub async fn close(&self) -> Result<()> {
-        self.inner.lake.close().await;
         self.inner.upkeep.close().await;
+        self.inner.lake.close().await;
         Ok(())
     }
 }

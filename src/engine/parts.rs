@@ -45,7 +45,7 @@ impl Engine {
         let mut tables = bound.tables.iter();
         let (Some(table), None) = (tables.next(), tables.next()) else { return Ok(None) };
         let Some(snapshot) = pins.snapshot(table) else { return Ok(None) };
-        let rows: u64 = snapshot.files_of(store).map(|file| file.row_count).sum();
+        let rows: u64 = snapshot.files_of(store).iter().map(|file| file.row_count).sum();
         let Some(version) = snapshot.version.filter(|_| rows >= least_rows) else { return Ok(None) };
         let groups = self.planned_over(store, bound, &pins).await?.parts();
         let count = groups.min(self.inner.options.threads.max(2)).min(MOST_PARTS);

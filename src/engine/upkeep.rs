@@ -1,65 +1,116 @@
-//! Upkeep: in the background the journeys follow what was landed, and a table that much has been landed in is
-//! compacted, so that reading stays fast without anybody asking for it.
+//! Upkeep: in the background the journeys follow what was landed, a table that much has been landed in is compacted,
+//! and what no version needs any more is vacuumed, so that reading stays fast and disks stay free without anybody
+//! asking for it.
 
-use std::collections::HashSet;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::collections::{HashSet, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use datafusion::execution::TaskContext;
-use tokio::sync::{mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::watch;
+use tokio::task::{JoinHandle, JoinSet};
+use tokio::time::Instant;
 
 use super::journeys::{INPUTS, Journeys};
 use crate::error::ErrorKind;
 use crate::lake::Lake;
 
-/// A landing seldom comes alone: what follows within this time is compacted with it.
+/// A landing seldom comes alone: what follows within this time is done with it.
 const QUIET: Duration = Duration::from_secs(2);
+/// How often old files are looked for.
+const VACUUM_INTERVAL: Duration = Duration::from_hours(1);
+/// Stores that are worked for at once: a large one does not hold up all others.
+const LANES: usize = 2;
 
-/// What there is to do for a store.
+/// What there is to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Work {
-    /// Bring its journeys up to date.
+    /// Bring a store's journeys up to date.
     Follow { store: String },
-    /// Compact one of its tables.
+    /// Compact one of a store's tables.
     Compact { store: String, table: String },
+    /// Delete what no version needs any more.
+    Vacuum,
+}
+
+impl Work {
+    /// Work of one lane is done one piece after the other.
+    fn lane(&self) -> &str {
+        match self {
+            Work::Follow { store } | Work::Compact { store, .. } => store,
+            Work::Vacuum => "",
+        }
+    }
+}
+
+/// Work that waits, the oldest first, and that is being done.
+#[derive(Debug, Default)]
+struct Queue {
+    waiting: VecDeque<(Instant, Work)>,
+    /// Work that waits does for what is landed meanwhile, too.
+    known: HashSet<Work>,
+    lanes_in_use: HashSet<String>,
+}
+
+impl Queue {
+    /// Adds work, unless the same waits already.
+    fn add(&mut self, work: Work) -> bool {
+        let is_new = self.known.insert(work.clone());
+        if is_new {
+            self.waiting.push_back((Instant::now() + QUIET, work));
+        }
+        is_new
+    }
+
+    /// The oldest work whose lane is free; or when to look again.
+    fn next(&mut self, is_hurried: bool) -> Result<Work, Option<Instant>> {
+        let is_free = |(_, work): &(Instant, Work)| !self.lanes_in_use.contains(work.lane());
+        let Some(at) = self.waiting.iter().position(is_free) else { return Err(None) };
+        let (due, _) = self.waiting[at];
+        if !is_hurried && due > Instant::now() {
+            return Err(Some(due));
+        }
+        let Some((_, work)) = self.waiting.remove(at) else { return Err(None) };
+        self.known.remove(&work);
+        self.lanes_in_use.insert(work.lane().to_owned());
+        Ok(work)
+    }
 }
 
 #[derive(Debug)]
 pub(super) struct Upkeep {
     lake: Arc<Lake>,
-    /// `None` once the engine is closed.
-    queue: Mutex<Option<mpsc::UnboundedSender<Work>>>,
-    /// Work that waits: it does for what is landed meanwhile too.
-    waiting: Arc<Mutex<HashSet<Work>>>,
+    queue: Arc<Mutex<Queue>>,
     /// How much waits or is being done.
     pending: watch::Sender<usize>,
     /// How many wait for the upkeep: while any does, it waits for nothing.
     hurry: watch::Sender<usize>,
-    closing: Arc<AtomicBool>,
+    closing: watch::Sender<bool>,
     worker: tokio::sync::Mutex<Option<JoinHandle<()>>>,
 }
 
 impl Upkeep {
     /// Starts the worker on the current runtime. It ends when this is closed or dropped.
-    pub fn start(lake: Arc<Lake>, journeys: Arc<Journeys>, context: Arc<TaskContext>) -> Self {
-        let (queue, work) = mpsc::unbounded_channel();
-        let (pending, _) = watch::channel(0);
+    pub fn start(
+        lake: Arc<Lake>,
+        journeys: Arc<Journeys>,
+        context: Arc<TaskContext>,
+        keep_versions_for: Duration,
+    ) -> Self {
+        let (pending, changed) = watch::channel(0);
         let (hurry, hurried) = watch::channel(0);
-        let closing = Arc::new(AtomicBool::new(false));
-        let waiting = Arc::new(Mutex::default());
-        let worker = Worker {
-            lake: lake.clone(),
-            journeys,
-            context,
-            waiting: waiting.clone(),
+        let (closing, closed) = watch::channel(false);
+        let queue = Arc::new(Mutex::default());
+        let dispatcher = Dispatcher {
+            worker: Worker { lake: lake.clone(), journeys, context, keep_versions_for },
+            queue: queue.clone(),
             pending: pending.clone(),
+            changed,
             hurry: hurried,
-            closing: closing.clone(),
+            closing: closed,
         };
-        let worker = tokio::sync::Mutex::new(Some(tokio::spawn(worker.run(work))));
-        Self { lake, queue: Mutex::new(Some(queue)), waiting, pending, hurry, closing, worker }
+        let worker = tokio::sync::Mutex::new(Some(tokio::spawn(dispatcher.run())));
+        Self { lake, queue, pending, hurry, closing, worker }
     }
 
     /// Notes that rows were landed: the journeys follow soon, and a table that has enough of them is compacted.
@@ -73,15 +124,9 @@ impl Upkeep {
     }
 
     fn queue(&self, work: Work) {
-        let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(queue) = queue.as_ref()
-            && waiting.insert(work.clone())
-        {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*self.closing.borrow() && queue.add(work) {
             self.pending.send_modify(|count| *count += 1);
-            if queue.send(work).is_err() {
-                self.pending.send_modify(|count| *count -= 1);
-            }
         }
     }
 
@@ -93,11 +138,9 @@ impl Upkeep {
         self.hurry.send_modify(|count| *count -= 1);
     }
 
-    /// Finishes the compaction that is under way; what has not begun is left for another time.
+    /// Finishes the work that is under way; what has not begun is left for another time.
     pub async fn close(&self) {
-        self.closing.store(true, Relaxed);
-        self.hurry.send_modify(|count| *count += 1);
-        drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
+        self.closing.send_replace(true);
         if let Some(worker) = self.worker.lock().await.take()
             && let Err(error) = worker.await
         {
@@ -106,35 +149,98 @@ impl Upkeep {
     }
 }
 
-struct Worker {
-    lake: Arc<Lake>,
-    journeys: Arc<Journeys>,
-    waiting: Arc<Mutex<HashSet<Work>>>,
-    context: Arc<TaskContext>,
+/// Hands work to a few lanes, the oldest first.
+struct Dispatcher {
+    worker: Worker,
+    queue: Arc<Mutex<Queue>>,
     pending: watch::Sender<usize>,
+    changed: watch::Receiver<usize>,
     hurry: watch::Receiver<usize>,
-    closing: Arc<AtomicBool>,
+    closing: watch::Receiver<bool>,
 }
 
-impl Worker {
-    async fn run(mut self, mut queue: mpsc::UnboundedReceiver<Work>) {
-        while let Some(work) = queue.recv().await {
-            tokio::select! {
-                () = tokio::time::sleep(QUIET) => {}
-                _ = self.hurry.wait_for(|count| *count > 0) => {}
+impl Dispatcher {
+    async fn run(mut self) {
+        let mut lanes: JoinSet<Work> = JoinSet::new();
+        let mut vacuum = tokio::time::interval_at(Instant::now() + VACUUM_INTERVAL, VACUUM_INTERVAL);
+        loop {
+            let is_closing = *self.closing.borrow();
+            if is_closing && lanes.is_empty() {
+                return;
             }
-            self.waiting.lock().unwrap_or_else(PoisonError::into_inner).remove(&work);
-            if !self.closing.load(Relaxed) {
-                match work {
-                    Work::Follow { store } => self.follow(&store).await,
-                    Work::Compact { store, table } => self.compact(&store, &table).await,
+            self.changed.mark_unchanged();
+            let next = if is_closing || lanes.len() == LANES { Err(None) } else { self.next() };
+            let due = match next {
+                Ok(work) => {
+                    let worker = self.worker.clone();
+                    lanes.spawn(async move {
+                        worker.work(&work).await;
+                        work
+                    });
+                    continue;
                 }
+                Err(due) => due,
+            };
+            let until_due = async {
+                match due {
+                    Some(due) => tokio::time::sleep_until(due).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = until_due => {}
+                _ = vacuum.tick() => self.add(Work::Vacuum),
+                Some(done) = lanes.join_next() => self.end(done),
+                changed = self.changed.changed() => if changed.is_err() { return },
+                _ = self.hurry.changed() => {}
+                closing = self.closing.changed() => if closing.is_err() { return },
             }
-            self.pending.send_modify(|count| *count -= 1);
         }
     }
 
-    /// Brings the journeys up to date, where they are kept.
+    fn add(&self, work: Work) {
+        if self.queue.lock().unwrap_or_else(PoisonError::into_inner).add(work) {
+            self.pending.send_modify(|count| *count += 1);
+        }
+    }
+
+    fn next(&mut self) -> Result<Work, Option<Instant>> {
+        let is_hurried = *self.hurry.borrow_and_update() > 0;
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).next(is_hurried)
+    }
+
+    fn end(&self, done: Result<Work, tokio::task::JoinError>) {
+        let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
+        match done {
+            Ok(work) => drop(queue.lanes_in_use.remove(work.lane())),
+            Err(error) => {
+                // Which lane it was is not known: the other one ends soon.
+                queue.lanes_in_use.clear();
+                tracing::error!(%error, "a piece of upkeep failed");
+            }
+        }
+        self.pending.send_modify(|count| *count = count.saturating_sub(1));
+    }
+}
+
+#[derive(Clone)]
+struct Worker {
+    lake: Arc<Lake>,
+    journeys: Arc<Journeys>,
+    context: Arc<TaskContext>,
+    keep_versions_for: Duration,
+}
+
+impl Worker {
+    async fn work(&self, work: &Work) {
+        match work {
+            Work::Follow { store } => self.follow(store).await,
+            Work::Compact { store, table } => self.compact(store, table).await,
+            Work::Vacuum => self.vacuum().await,
+        }
+    }
+
+    /// Brings the journeys up to date, if they are kept.
     async fn follow(&self, store: &str) {
         let refreshed = match self.journeys.is_kept(store).await {
             Ok(true) => self.journeys.refresh(store).await,
@@ -161,6 +267,16 @@ impl Worker {
                 tracing::debug!(table = name, store, "another process compacts");
             }
             Err(error) => tracing::warn!(table = name, store, error = ?error, "compaction failed"),
+        }
+    }
+
+    async fn vacuum(&self) {
+        for table in self.lake.tables() {
+            let name = &table.spec.name;
+            match table.vacuum(self.keep_versions_for, false).await {
+                Ok(vacuumed) => tracing::debug!(table = name, ?vacuumed, "vacuumed"),
+                Err(error) => tracing::warn!(table = name, error = ?error, "the vacuum failed"),
+            }
         }
     }
 }

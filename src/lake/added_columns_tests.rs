@@ -33,7 +33,7 @@ async fn land(table: &Arc<LakeTable>, id: &str, milestone: Option<&str>) {
     let name = BatchName::new(STORE, "touchpoints", Some(id));
     let landing = Landing::start(table.clone());
     landing
-        .commit(Batch { store: STORE.into(), name, rows, staged: Vec::new(), row_count: 1 })
+        .commit(Batch { store: STORE.into(), name, rows, staged: Vec::new(), row_count: 1, content: None })
         .await
         .unwrap();
     landing.close().await;

@@ -1,18 +1,17 @@
 //! Compaction: the landed files of a store become sorted files whose keys are disjoint.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::execution::TaskContext;
 use futures::StreamExt;
 
-use super::data_file::{DATA_VERSION_TAG, DataFile, files_of_store};
-use super::newest::{NewestVersions, read_file, version_columns};
-use super::operation::Operation;
+use super::log::{Change, DATA_VERSION_TAG, DataFile, NewFile, Operation};
+use super::newest::{NewestVersions, read_file};
 use super::provider::StoreTable;
-use super::replace::remove;
-use super::table::{Change, LakeTable};
-use super::write::write_sorted;
+use super::row_order::{FileOrder, version_columns};
+use super::table::LakeTable;
+use super::write::FileWriter;
 use crate::error::Result;
 
 /// Landed files from here on are worth a compaction, however small: each is one more run to merge.
@@ -24,9 +23,9 @@ const MANY_ROWS: u64 = 500_000;
 const LEAST_PART: u64 = 5;
 
 /// Whether the landed ones among a store's files slow down reading enough to be compacted.
-pub fn is_due(files: &[&Arc<DataFile>]) -> bool {
+pub fn is_due(files: &[Arc<DataFile>]) -> bool {
     let (compacted, landed): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_compacted());
-    let row_count = |files: &[&&Arc<DataFile>]| files.iter().map(|file| file.row_count).sum::<u64>();
+    let row_count = |files: &[&Arc<DataFile>]| files.iter().map(|file| file.row_count).sum::<u64>();
     let landed_rows = row_count(&landed);
     landed.len() >= MANY_FILES || landed_rows >= MANY_ROWS.max(row_count(&compacted) / LEAST_PART)
 }
@@ -34,8 +33,7 @@ pub fn is_due(files: &[&Arc<DataFile>]) -> bool {
 /// Compacts one store's files of a table; says whether there was anything to do.
 ///
 /// What is read is never newer than what is committed against: rows landed meanwhile stay in landed files, and go on
-/// replacing the rows compacted here. Two compactors cannot both win: each commit carries the next number
-/// of one fence, and removes files that the other has removed already.
+/// replacing the rows compacted here. Two compactors cannot both win: each removes the files that it has read.
 ///
 /// Landed files of a version beyond `seen` are left as they are: a table that follows this one has yet to look at them.
 pub async fn compact_store(
@@ -44,9 +42,9 @@ pub async fn compact_store(
     seen: Option<u64>,
     context: &Arc<TaskContext>,
 ) -> Result<bool> {
-    let fence = table.fence(format!("compact/{store}")).await?;
+    let writer = FileWriter::begin(table, store).await?;
     let snapshot = table.snapshot().await?;
-    let all: Vec<Arc<DataFile>> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
+    let all = snapshot.files_of(store);
     let is_seen =
         |file: &Arc<DataFile>| file.is_compacted() || seen.is_none_or(|seen| file.data_version <= seen);
     let files: Vec<Arc<DataFile>> = all.iter().filter(|file| is_seen(file)).cloned().collect();
@@ -56,28 +54,82 @@ pub async fn compact_store(
     let newest = if files.len() == all.len() {
         table.newest_versions(store, &files).await?
     } else {
-        let landed: Vec<_> = files.iter().filter(|file| !file.is_compacted()).cloned().collect();
-        Some(NewestVersions::update(Arc::default(), table, &landed).await?)
+        Some(NewestVersions::update(Arc::default(), table, &files).await?)
     };
     let months = affected_months(table, &files, newest.as_ref()).await?;
-    let mut change = Change { fence: Some(fence), ..Change::default() };
-    for (month, part) in by_month(&files) {
-        if !months.contains(&month) {
-            continue;
-        }
-        change.removes.extend(part.iter().map(|file| remove(table, store, file, false)));
-        let data_version = part.iter().map(|file| file.data_version).max().unwrap_or(0);
-        let rows = StoreTable::try_new(table.clone(), store, part, newest.clone())?.merged_scan()?;
-        let rows = rows.execute(0, context.clone())?;
-        let mut adds = write_sorted(table, store, month, rows).await?;
-        for add in &mut adds {
-            let tags = HashMap::from([(DATA_VERSION_TAG.to_owned(), Some(data_version.to_string()))]);
-            add.tags = Some(tags);
-        }
-        change.adds.extend(adds);
+    let (affected, others): (Vec<_>, Vec<_>) =
+        by_month(&files).into_iter().partition(|(month, _)| months.contains(month));
+    let mut rewrite =
+        Rewrite { table, store, writer, newest, context, change: Change::new(Operation::Compact) };
+    let rewritten = rewrite.all(affected, others, all).await;
+    if let Err(error) = rewritten {
+        table.discard(&rewrite.change.adds).await;
+        return Err(error);
     }
-    table.commit(change, Operation::Compact).await?;
+    table.commit(rewrite.change).await?;
     Ok(true)
+}
+
+/// A compaction while it is written.
+struct Rewrite<'a> {
+    table: &'a Arc<LakeTable>,
+    store: &'a str,
+    writer: FileWriter,
+    newest: Option<Arc<NewestVersions>>,
+    context: &'a Arc<TaskContext>,
+    change: Change,
+}
+
+type Month = (Option<String>, Vec<Arc<DataFile>>);
+
+impl Rewrite<'_> {
+    /// Rewrites the months that have to be. A compaction changes no data, so the version of the store's data has to
+    /// stay as it is: if no file is left that has it, for its rows came late and replaced nothing, another one takes it.
+    async fn all(
+        &mut self,
+        affected: Vec<Month>,
+        others: Vec<Month>,
+        before: &[Arc<DataFile>],
+    ) -> Result<()> {
+        for (month, files) in affected {
+            self.month(month, files).await?;
+        }
+        let version = before.iter().map(|file| file.data_version).max().unwrap_or(0);
+        let is_kept = |file: &&Arc<DataFile>| !self.change.removes.iter().any(|gone| gone.path == file.path);
+        let kept = before.iter().filter(is_kept).map(|file| file.data_version).max();
+        if kept >= Some(version) {
+            return Ok(());
+        }
+        if self.change.adds.is_empty() {
+            let size = |files: &[Arc<DataFile>]| files.iter().map(|file| file.size_bytes).sum::<u64>();
+            if let Some((month, files)) = others.into_iter().min_by_key(|(_, files)| size(files)) {
+                self.month(month, files).await?;
+            }
+        }
+        if let Some(file) = self.change.adds.first_mut() {
+            tag(file, version);
+        }
+        Ok(())
+    }
+
+    async fn month(&mut self, month: Option<String>, files: Vec<Arc<DataFile>>) -> Result<()> {
+        self.change.removes.extend(files.iter().cloned());
+        let version = files.iter().map(|file| file.data_version).max().unwrap_or(0);
+        let rows = StoreTable::try_new(self.table.clone(), self.store, files, self.newest.clone())?;
+        let rows = rows.merged_scan()?.execute(0, self.context.clone())?;
+        let mut written = self.writer.write_sorted(month, rows).await?;
+        for file in &mut written {
+            tag(file, version);
+        }
+        self.change.adds.extend(written);
+        Ok(())
+    }
+}
+
+/// Notes which commit last changed a file's data.
+fn tag(file: &mut NewFile, data_version: u64) {
+    let tags = file.add.tags.get_or_insert_default();
+    tags.insert(DATA_VERSION_TAG.to_owned(), Some(data_version.to_string()));
 }
 
 /// The months that hold landed files, and those that hold a row which a landed row of another month replaces.
@@ -98,11 +150,11 @@ async fn affected_months(
 }
 
 async fn holds_replaced_row(table: &LakeTable, file: &DataFile, newest: &NewestVersions) -> Result<bool> {
-    let columns = version_columns(&table.spec);
-    let mut rows = read_file(table, file, Some(&columns)).await?;
+    let (columns, order) = (version_columns(&table.spec), FileOrder::of(file));
+    let mut rows = read_file(table, &file.path, file.size_bytes, Some(&columns)).await?;
     while let Some(batch) = rows.next().await {
         let batch = batch?;
-        if newest.current_rows(&table.spec, &batch)?.true_count() < batch.num_rows() {
+        if newest.current_rows(&table.spec, &batch, Some(order))?.true_count() < batch.num_rows() {
             return Ok(true);
         }
     }

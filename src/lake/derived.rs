@@ -9,17 +9,16 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use deltalake_core::kernel::Add;
 use futures::TryStreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
-use super::data_file::{LANDED_PREFIX, files_of_store};
+use super::log::{Change, NewFile, Note, Operation, Snapshot};
 use super::newest::read_file;
-use super::operation::Operation;
-use super::replace::{remove, stamp};
-use super::table::{Change, Fence, LakeTable, Snapshot};
-use super::write::{column, month_name, month_numbers, write_files, write_sorted};
+use super::replace::stamp;
+use super::row_order::{FileOrder, version_columns};
+use super::table::LakeTable;
+use super::write::{FileWriter, column, month_name, month_numbers};
 use crate::error::{Error, Result};
 
 /// Rows of one month that are encoded at once.
@@ -30,13 +29,47 @@ const BATCHES_AHEAD: usize = 2;
 /// What a derived table has seen of the tables it is computed from: their names and the versions of the store's data.
 pub type Seen = Vec<(String, u64)>;
 
+/// One attempt to bring a store's rows up to date: what they were computed from, and what they will have seen.
+#[derive(Debug)]
+pub struct Refresh {
+    store: String,
+    writer: FileWriter,
+    /// What the table had seen when the attempt began: if that moves, somebody else was faster.
+    known: Vec<(String, Option<u64>)>,
+    seen: Seen,
+}
+
+impl Refresh {
+    /// Begins an attempt; what it reads has to be read after this.
+    pub async fn begin(table: &Arc<LakeTable>, store: &str, inputs: &[&str]) -> Result<Self> {
+        let writer = FileWriter::begin(table, store).await?;
+        let mut known = Vec::with_capacity(inputs.len());
+        for input in inputs {
+            known.push((seen_id(store, input), table.seen(store, input).await?));
+        }
+        Ok(Self { store: store.to_owned(), writer, known, seen: Vec::new() })
+    }
+
+    /// Says what the rows are computed from.
+    #[must_use]
+    pub fn of(self, seen: Seen) -> Self {
+        Self { seen, ..self }
+    }
+
+    fn change(&self, operation: Operation) -> Change {
+        let notes = seen_notes(&self.store, self.seen.clone());
+        Change { notes, unmoved: self.known.clone(), ..Change::new(operation) }
+    }
+}
+
 impl LakeTable {
     /// The version of another table's data that this derived table has seen; none where it never was computed.
     pub async fn seen(&self, store: &str, input: &str) -> Result<Option<u64>> {
-        self.transaction(&seen_id(store, input)).await
+        self.noted(&seen_id(store, input)).await
     }
 
-    /// The store's rows that were landed after a version of the data; none where they cannot be told from older ones.
+    /// The store's rows that were landed after a version of the data and count; `None` if they cannot be told from older
+    /// ones. A row that came late and replaced nothing has changed nothing.
     pub async fn rows_since(
         &self,
         store: &str,
@@ -44,16 +77,27 @@ impl LakeTable {
         version: u64,
         columns: &[&str],
     ) -> Result<Option<Vec<RecordBatch>>> {
-        let columns: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
+        let mut columns: Vec<String> = columns.iter().map(|name| (*name).to_owned()).collect();
+        let files = snapshot.files_of(store);
+        let newest = self.newest_versions(store, files).await?;
+        if newest.is_some() {
+            columns.extend(version_columns(&self.spec));
+        }
         let mut rows = Vec::new();
-        for file in files_of_store(&snapshot.files, store) {
+        for file in files {
             if file.data_version <= version {
                 continue;
             }
             if file.is_compacted() {
                 return Ok(None);
             }
-            rows.extend(read_file(self, file, Some(&columns)).await?.try_collect::<Vec<_>>().await?);
+            let mut batches = read_file(self, &file.path, file.size_bytes, Some(&columns)).await?;
+            while let Some(batch) = batches.try_next().await? {
+                rows.push(match &newest {
+                    Some(newest) => newest.keep_current(&self.spec, batch, FileOrder::of(file))?,
+                    None => batch,
+                });
+            }
         }
         Ok(Some(rows))
     }
@@ -61,38 +105,31 @@ impl LakeTable {
     /// Puts new rows in the place of those of some keys. Keys without any are given as rows that say so.
     pub async fn replace_keys(
         &self,
-        store: &str,
+        refresh: Refresh,
         rows: Vec<RecordBatch>,
         gone: RecordBatch,
-        seen: Seen,
-        fence: Fence,
     ) -> Result<u64> {
-        let at_us = self.next_ingested_us();
+        let at_us = self.next_landed_us();
         let row_count = rows.iter().map(|batch| batch.num_rows() as u64).sum();
         let rows = std::iter::once(gone).chain(rows).filter(|batch| batch.num_rows() > 0);
         let rows = rows.map(|batch| stamp(&self.spec, &batch, at_us)).collect::<Result<_>>()?;
-        let adds = write_files(self, store, rows, LANDED_PREFIX, true).await?;
-        let change =
-            Change { adds, fence: Some(fence), transactions: seen_ids(store, seen), removes: vec![] };
-        self.commit(change, Operation::Refresh).await?;
+        let adds = refresh.writer.write_landed(rows, at_us).await?;
+        let change = Change { adds, ..refresh.change(Operation::Refresh) };
+        self.commit(change).await?;
         Ok(row_count)
     }
 
     /// Puts the rows of some streams, each of them in the table's order, in the place of all of the store's.
     pub async fn rebuild(
         self: &Arc<Self>,
-        store: &str,
+        refresh: Refresh,
         streams: Vec<SendableRecordBatchStream>,
-        seen: Seen,
-        fence: Fence,
     ) -> Result<u64> {
-        let at_us = self.next_ingested_us();
-        let snapshot = self.snapshot().await?;
-        let removes = files_of_store(&snapshot.files, store).into_iter();
-        let removes = removes.map(|file| remove(self, store, file, true)).collect();
+        let at_us = self.next_landed_us();
+        let removes = self.snapshot().await?.files_of(&refresh.store).to_vec();
         let mut writers = JoinSet::new();
         for stream in streams {
-            let writer = MonthWriters::new(self.clone(), store.to_owned(), at_us);
+            let writer = MonthWriters::new(self.clone(), refresh.writer.clone(), at_us);
             writers.spawn(writer.write(stream));
         }
         let (mut adds, mut row_count) = (Vec::new(), 0);
@@ -101,11 +138,8 @@ impl LakeTable {
             adds.extend(written);
             row_count += rows;
         }
-        for add in &mut adds {
-            add.data_change = true;
-        }
-        let change = Change { adds, removes, fence: Some(fence), transactions: seen_ids(store, seen) };
-        self.commit(change, Operation::Replace).await?;
+        let change = Change { adds, removes, ..refresh.change(Operation::Replace) };
+        self.commit(change).await?;
         Ok(row_count)
     }
 }
@@ -113,10 +147,10 @@ impl LakeTable {
 /// One writer a month for the rows of a stream, which have the months mixed.
 struct MonthWriters {
     table: Arc<LakeTable>,
-    store: String,
+    writer: FileWriter,
     at_us: i64,
     months: HashMap<String, MonthWriter>,
-    writing: JoinSet<Result<Vec<Add>>>,
+    writing: JoinSet<Result<Vec<NewFile>>>,
 }
 
 struct MonthWriter {
@@ -126,11 +160,11 @@ struct MonthWriter {
 }
 
 impl MonthWriters {
-    fn new(table: Arc<LakeTable>, store: String, at_us: i64) -> Self {
-        Self { table, store, at_us, months: HashMap::new(), writing: JoinSet::new() }
+    fn new(table: Arc<LakeTable>, writer: FileWriter, at_us: i64) -> Self {
+        Self { table, writer, at_us, months: HashMap::new(), writing: JoinSet::new() }
     }
 
-    async fn write(mut self, mut rows: SendableRecordBatchStream) -> Result<(Vec<Add>, u64)> {
+    async fn write(mut self, mut rows: SendableRecordBatchStream) -> Result<(Vec<NewFile>, u64)> {
         let mut row_count = 0;
         while let Some(batch) = rows.try_next().await? {
             row_count += batch.num_rows() as u64;
@@ -154,17 +188,16 @@ impl MonthWriters {
     }
 
     async fn hold(&mut self, month: String, rows: RecordBatch) -> Result<()> {
-        let (table, store, writing) = (&self.table, &self.store, &mut self.writing);
+        let (table, files, writing) = (&self.table, &self.writer, &mut self.writing);
         let writer = self.months.entry(month).or_insert_with_key(|month| {
             let (batches, incoming) = mpsc::channel(BATCHES_AHEAD);
-            let (table, store, month) = (table.clone(), store.clone(), Some(month.clone()));
+            let (schema, files, month) = (table.spec.file_schema(), files.clone(), Some(month.clone()));
             writing.spawn(async move {
-                let schema = table.spec.file_schema();
                 let rows = futures::stream::unfold(incoming, |mut incoming| async {
                     incoming.recv().await.map(|batch| (Ok(batch), incoming))
                 });
                 let rows = RecordBatchStreamAdapter::new(schema, Box::pin(rows));
-                write_sorted(&table, &store, month, Box::pin(rows)).await
+                files.write_sorted(month, Box::pin(rows)).await
             });
             MonthWriter { batches, held: Vec::new(), held_rows: 0 }
         });
@@ -202,11 +235,11 @@ fn failed(error: tokio::task::JoinError) -> Error {
     Error::internal("writing a derived table").with_source(error)
 }
 
-fn seen_id(store: &str, input: &str) -> String {
+pub fn seen_id(store: &str, input: &str) -> String {
     format!("seen/{store}/{input}")
 }
 
 /// What was seen, as the log keeps it.
-pub fn seen_ids(store: &str, seen: Seen) -> Vec<(String, u64)> {
-    seen.into_iter().map(|(input, version)| (seen_id(store, &input), version)).collect()
+pub fn seen_notes(store: &str, seen: Seen) -> Vec<(String, Note)> {
+    seen.into_iter().map(|(input, version)| (seen_id(store, &input), Note::Number(version))).collect()
 }

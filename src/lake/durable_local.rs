@@ -9,6 +9,7 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read as _, Seek as _, Write};
 use std::ops::Range;
 use std::path::{Path as FsPath, PathBuf};
+use std::time::{Duration, SystemTime};
 
 use async_trait::async_trait;
 use bytes::Bytes;
@@ -21,6 +22,8 @@ use object_store::{
 };
 
 const STORE: &str = "DurableLocal";
+/// Longer than any write of one file.
+const LONGEST_WRITE: Duration = Duration::from_hours(1);
 
 #[derive(Debug)]
 pub struct DurableLocal {
@@ -206,6 +209,58 @@ fn sync_parents(target: &FsPath) -> io::Result<()> {
         File::open(folder)?.sync_all()?;
     }
     Ok(())
+}
+
+/// A file that is being written, or that a process which ended has left: it has no name of its own yet.
+#[derive(Debug)]
+pub struct Unfinished {
+    path: PathBuf,
+    modified: SystemTime,
+}
+
+impl Unfinished {
+    /// Whether its writer must have ended: no write of one file takes so long.
+    pub fn is_abandoned(&self) -> bool {
+        self.modified.elapsed().is_ok_and(|age| age > LONGEST_WRITE)
+    }
+
+    pub async fn delete(self) -> Result<()> {
+        let deleted = tokio::task::spawn_blocking(move || fs::remove_file(&self.path));
+        match deleted.await.map_err(|source| Error::Generic { store: STORE, source: source.into() })? {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                Err(Error::Generic { store: STORE, source: error.into() })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+/// The unfinished files below a folder.
+pub fn unfinished_below(folder: &FsPath) -> io::Result<Vec<Unfinished>> {
+    let mut found = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        let entries = match fs::read_dir(&folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            entries => entries?,
+        };
+        for entry in entries {
+            let entry = entry?;
+            let path = entry.path();
+            if entry.file_type()?.is_dir() {
+                folders.push(path);
+                continue;
+            }
+            let name = entry.file_name().to_string_lossy().into_owned();
+            // One that is finished or given up in this moment is not unfinished.
+            if name.contains('#')
+                && let Ok(modified) = entry.metadata().and_then(|metadata| metadata.modified())
+            {
+                found.push(Unfinished { path, modified });
+            }
+        }
+    }
+    Ok(found)
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::compute::filter_record_batch;
 use datafusion::common::HashSet;
 use futures::TryStreamExt;
 use parquet::arrow::ProjectionMask;
@@ -21,10 +20,10 @@ use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use tokio::task::JoinSet;
 use twox_hash::XxHash64;
 
-use super::data_file::{DataFile, files_of_store};
-use super::newest::version_columns;
+use super::log::{DataFile, Snapshot};
 use super::row_filter::RowFilter;
-use super::table::{LakeTable, Snapshot};
+use super::row_order::{FileOrder, version_columns};
+use super::table::LakeTable;
 use crate::error::{Error, Result};
 
 /// For more values than this whole filters are read.
@@ -45,7 +44,7 @@ impl LakeTable {
         if values.is_empty() {
             return Ok(Vec::new());
         }
-        let files: Vec<_> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
+        let files = snapshot.files_of(store).to_vec();
         let newest = self.newest_versions(store, &files).await?;
         let values = Arc::new(values);
         let mut lookups = JoinSet::new();
@@ -54,11 +53,7 @@ impl LakeTable {
             lookups.spawn(async move {
                 let found = look_up(&table, &file, column, values, wanted).await?;
                 let Some(newest) = newest else { return Ok(found) };
-                let current = |batch: RecordBatch| -> Result<RecordBatch> {
-                    let is_current = newest.current_rows(&table.spec, &batch)?;
-                    filter_record_batch(&batch, &is_current)
-                        .map_err(|error| Error::internal("keeping rows").with_source(error))
-                };
+                let current = |batch| newest.keep_current(&table.spec, batch, FileOrder::of(&file));
                 found.into_iter().map(current).collect()
             });
         }
@@ -84,8 +79,10 @@ async fn look_up(
     }
     let failed = |error| {
         let name = &table.spec.name;
-        Error::unavailable(format!("table {name}: a data file could not be read; run `tributary doctor`"))
-            .with_source(error)
+        Error::unavailable(format!(
+            "table {name}: a data file could not be read; run `tributary fsck --deep`"
+        ))
+        .with_source(error)
     };
     #[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
     let reader = ParquetObjectReader::new(table.storage.store.clone(), table.file_path(file)?)

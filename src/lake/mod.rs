@@ -2,27 +2,31 @@
 //! one store's files. This room never sees a request, a query's text or another room's types.
 
 mod compact;
-mod data_file;
 mod derived;
 mod durable_local;
 mod encode;
 mod erase;
+mod fsck;
 mod key_versions;
 mod landing;
-mod log_upkeep;
+mod log;
 mod lookup;
 mod newest;
-mod operation;
 mod provider;
+mod purge;
 mod replace;
 mod row_filter;
+mod row_order;
 mod runs;
 mod runs_exec;
 mod scanned;
 mod seeds;
 mod storage;
+mod storage_error;
 mod table;
 mod tables;
+mod vacuum;
+mod verified;
 mod write;
 
 #[cfg(test)]
@@ -30,14 +34,19 @@ mod added_columns_tests;
 #[cfg(test)]
 mod version_tests;
 
-pub use derived::Seen;
-pub use erase::{Erased, Named, Purged};
+pub use derived::{Refresh, Seen};
+pub use erase::{Erased, Named, SeenAnew};
+pub use fsck::{Finding, Fsck, Repairs};
 pub use landing::{Batch, BatchName, Committed, Landing};
+pub use log::{NewFile, Snapshot};
 pub use provider::StoreTable;
+pub use purge::Purged;
 pub use replace::{is_computed_from, replace_store};
 pub use runs::{Keep, StoreRuns};
 pub use scanned::{Scanned, scanned};
 pub use seeds::benchmark_seeds;
 pub use storage::Storage;
-pub use table::{Fence, LakeTable, Snapshot};
+pub use table::LakeTable;
 pub use tables::Lake;
+pub use vacuum::Vacuumed;
+pub use write::FileWriter;

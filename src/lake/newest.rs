@@ -1,4 +1,4 @@
-//! Which version of a key is the newest.
+//! Which rows are the newest of their keys, by `row_order.rs`.
 //!
 //! A file is either compacted, and then shares no key with another compacted file of its store, or landed,
 //! and then its keys may be anywhere. So the newest version of every landed key is held in memory, and a row of any
@@ -9,9 +9,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::{BooleanArray, RecordBatch};
 use arrow::compute::{and, filter_record_batch, is_not_null};
-use arrow::datatypes::{SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::error::Result as DataFusionResult;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
@@ -24,58 +24,88 @@ use parquet::arrow::async_reader::ParquetObjectReader;
 use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuilder};
 use parquet::file::metadata::ParquetMetaData;
 
-use super::data_file::DataFile;
-use super::key_versions::{KeyVersions, RowVersion};
+use super::key_versions::KeyVersions;
+use super::log::DataFile;
+use super::row_order::{
+    FileOrder, RowVersion, as_of_bounds_us, row_versions, version_columns, with_landed_instants,
+};
 use super::table::LakeTable;
 use super::write::key_rows;
 use crate::error::{Error, Result};
-use crate::schema::{BATCH_ID_COLUMN, INGESTED_AT_COLUMN, TableSpec};
+use crate::schema::TableSpec;
 
-/// The newest version of every key of some landed files.
+/// The newest version of every key of some landed files, among all files of a store.
 #[derive(Debug, Clone, Default)]
 pub struct NewestVersions {
-    files: HashSet<String>,
+    landed: HashSet<String>,
+    /// Compacted files whose versions are in the map, too: a version that comes late may be older than theirs.
+    compared: HashSet<String>,
     versions: KeyVersions,
 }
 
 impl NewestVersions {
-    /// Brings the map up to these landed files: adds what is new, or starts again where a file has gone.
-    pub async fn update(known: Arc<Self>, table: &LakeTable, landed: &[Arc<DataFile>]) -> Result<Arc<Self>> {
-        let wanted: HashSet<&str> = landed.iter().map(|file| file.path.as_str()).collect();
-        if known.files.len() == wanted.len() && known.files.iter().all(|path| wanted.contains(path.as_str()))
-        {
+    /// Brings the map up to these files: adds what is new, or starts again if a file has gone.
+    pub async fn update(known: Arc<Self>, table: &LakeTable, files: &[Arc<DataFile>]) -> Result<Arc<Self>> {
+        let (compacted, landed): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_compacted());
+        let wanted: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        let is_there = |path: &String| wanted.contains(path.as_str());
+        let is_usable = known.landed.iter().chain(&known.compared).all(is_there);
+        if is_usable && known.landed.len() == landed.len() {
             return Ok(known);
         }
-        let is_subset = known.files.iter().all(|path| wanted.contains(path.as_str()));
-        let mut newest = if is_subset { Arc::unwrap_or_clone(known) } else { Self::default() };
-        let added = landed.iter().filter(|file| !newest.files.contains(&file.path));
-        newest.versions.reserve(added.map(|file| file.row_count as usize).sum());
-        for file in landed {
-            if newest.files.insert(file.path.clone()) {
-                newest.add_file(table, file).await?;
-            }
+        let mut newest = if is_usable { Arc::unwrap_or_clone(known) } else { Self::default() };
+        let added: Vec<_> = landed.into_iter().filter(|file| !newest.landed.contains(&file.path)).collect();
+        newest.versions.reserve(added.iter().map(|file| file.row_count as usize).sum());
+        for file in &added {
+            newest.landed.insert(file.path.clone());
+            newest.add_file(table, file, KeyVersions::insert).await?;
+        }
+        // What was landed after a compaction is as of later instants, unless its source says otherwise.
+        let earliest = added.iter().map(|file| as_of_bounds_us(file).0).min().unwrap_or(i64::MAX);
+        for file in compacted.into_iter().filter(|file| as_of_bounds_us(file).1 >= earliest) {
+            newest.compared.insert(file.path.clone());
+            newest.add_file(table, file, KeyVersions::update).await?;
         }
         Ok(Arc::new(newest))
     }
 
-    async fn add_file(&mut self, table: &LakeTable, file: &DataFile) -> Result<()> {
-        let mut columns = version_columns(&table.spec);
-        columns.dedup();
-        let mut rows = read_file(table, file, Some(&columns)).await?;
+    async fn add_file(
+        &mut self,
+        table: &LakeTable,
+        file: &DataFile,
+        add: impl Fn(&mut KeyVersions, &[u8], RowVersion),
+    ) -> Result<()> {
+        let (columns, order) = (version_columns(&table.spec), FileOrder::of(file));
+        let mut rows = read_file(table, &file.path, file.size_bytes, Some(&columns)).await?;
         while let Some(batch) = rows.next().await {
             let batch = batch?;
             let keys = key_rows(&table.spec, &batch)?;
-            for (key, version) in keys.iter().zip(row_versions(&batch)?) {
-                self.versions.insert(key.data(), version);
+            for (key, version) in keys.iter().zip(row_versions(&batch, Some(order))?) {
+                add(&mut self.versions, key.data(), version);
             }
         }
         Ok(())
     }
 
-    /// Marks the rows that no newer version of their key replaces.
-    pub fn current_rows(&self, spec: &TableSpec, batch: &RecordBatch) -> Result<BooleanArray> {
+    /// The rows of a file that no newer version of their key replaces.
+    pub fn keep_current(&self, spec: &TableSpec, batch: RecordBatch, file: FileOrder) -> Result<RecordBatch> {
+        let is_current = self.current_rows(spec, &batch, Some(file))?;
+        if is_current.true_count() == batch.num_rows() {
+            return Ok(batch);
+        }
+        filter_record_batch(&batch, &is_current)
+            .map_err(|error| Error::internal("keeping rows").with_source(error))
+    }
+
+    /// Marks the rows that no newer version of their key replaces. Rows of a scan say themselves of which file they are.
+    pub fn current_rows(
+        &self,
+        spec: &TableSpec,
+        batch: &RecordBatch,
+        file: Option<FileOrder>,
+    ) -> Result<BooleanArray> {
         let keys = key_rows(spec, batch)?;
-        let versions = row_versions(batch)?;
+        let versions = row_versions(batch, file)?;
         let current: BooleanArray = keys
             .iter()
             .zip(versions)
@@ -91,14 +121,6 @@ impl NewestVersions {
     }
 }
 
-/// The columns that say which row of a key is the newest.
-pub fn version_columns(spec: &TableSpec) -> Vec<String> {
-    let mut columns = spec.key.clone();
-    columns.extend([INGESTED_AT_COLUMN.to_owned(), BATCH_ID_COLUMN.to_owned()]);
-    columns.extend(spec.group_marker.clone());
-    columns
-}
-
 /// Reads a file's footer with its page index.
 pub async fn read_metadata(table: &LakeTable, file: &DataFile) -> Result<Arc<ParquetMetaData>> {
     #[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
@@ -108,25 +130,30 @@ pub async fn read_metadata(table: &LakeTable, file: &DataFile) -> Result<Arc<Par
         .with_preload_offset_index(true);
     reader.get_metadata(None).await.map_err(|error| {
         let name = &table.spec.name;
-        Error::unavailable(format!("table {name}: a data file could not be read; run `tributary doctor`"))
-            .with_source(error)
+        Error::unavailable(format!(
+            "table {name}: a data file could not be read; run `tributary fsck --deep`"
+        ))
+        .with_source(error)
     })
 }
 
 /// Streams the rows of one file, all its columns or some.
 pub async fn read_file(
     table: &LakeTable,
-    file: &DataFile,
+    path: &str,
+    size_bytes: u64,
     columns: Option<&[String]>,
 ) -> Result<futures::stream::BoxStream<'static, Result<RecordBatch>>> {
     let name = table.spec.name.clone();
     let failed = move |error| {
-        Error::unavailable(format!("table {name}: a data file could not be read; run `tributary doctor`"))
-            .with_source(error)
+        Error::unavailable(format!(
+            "table {name}: a data file could not be read; run `tributary fsck --deep`"
+        ))
+        .with_source(error)
     };
     #[expect(deprecated, reason = "its successor is not in a released arrow-rs yet")]
-    let reader = ParquetObjectReader::new(table.storage.store.clone(), table.file_path(file)?)
-        .with_file_size(file.size_bytes);
+    let reader = ParquetObjectReader::new(table.storage.store.clone(), table.path_of(path)?)
+        .with_file_size(size_bytes);
     let mut builder = ParquetRecordBatchStreamBuilder::new(reader).await.map_err(&failed)?;
     if let Some(columns) = columns {
         let mask = ProjectionMask::columns(builder.parquet_schema(), columns.iter().map(String::as_str));
@@ -136,35 +163,13 @@ pub async fn read_file(
     Ok(stream.map_err(failed).boxed())
 }
 
-fn row_versions(batch: &RecordBatch) -> Result<Vec<RowVersion>> {
-    let missing = || Error::internal("rows without their landing");
-    let at = batch
-        .column_by_name(INGESTED_AT_COLUMN)
-        .and_then(|column| column.as_primitive_opt::<TimestampMicrosecondType>())
-        .ok_or_else(missing)?;
-    let ids = batch
-        .column_by_name(BATCH_ID_COLUMN)
-        .and_then(|column| column.as_string_opt::<i32>())
-        .ok_or_else(missing)?;
-    let versions = at.values().iter().zip(ids).map(|(us, id)| (*us, tie_break(id.unwrap_or_default())));
-    Ok(versions.collect())
-}
-
-/// The end of a batch's id, which is all that tells ids apart, as a number: the same for every process.
-fn tie_break(batch_id: &str) -> u128 {
-    let bytes = batch_id.as_bytes();
-    let tail = &bytes[bytes.len().saturating_sub(16)..];
-    let mut number = [0; 16];
-    number[16 - tail.len()..].copy_from_slice(tail);
-    u128::from_be_bytes(number)
-}
-
 /// Drops the rows that a newer version replaces, then the columns that only served to find them.
 #[derive(Debug)]
 pub struct NewestExec {
     input: Arc<dyn ExecutionPlan>,
     spec: Arc<TableSpec>,
-    versions: Arc<NewestVersions>,
+    /// `None` if every key is in one file.
+    versions: Option<Arc<NewestVersions>>,
     /// The columns wanted by the query, as indexes of the input's.
     projection: Vec<usize>,
     properties: Arc<PlanProperties>,
@@ -174,7 +179,7 @@ impl NewestExec {
     pub fn try_new(
         input: Arc<dyn ExecutionPlan>,
         spec: Arc<TableSpec>,
-        versions: Arc<NewestVersions>,
+        versions: Option<Arc<NewestVersions>>,
         projection: Vec<usize>,
     ) -> DataFusionResult<Self> {
         let schema: SchemaRef = Arc::new(input.schema().project(&projection)?);
@@ -197,7 +202,8 @@ impl NewestExec {
 
 impl DisplayAs for NewestExec {
     fn fmt_as(&self, _: DisplayFormatType, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "NewestExec: table={}, landed_keys={}", self.spec.name, self.versions.versions.len())
+        let landed_keys = self.versions.as_ref().map_or(0, |versions| versions.versions.len());
+        write!(f, "NewestExec: table={}, landed_keys={landed_keys}", self.spec.name)
     }
 }
 
@@ -251,9 +257,10 @@ impl ExecutionPlan for NewestExec {
         let (spec, versions, projection) =
             (self.spec.clone(), self.versions.clone(), self.projection.clone());
         let rows = input.map(move |batch| {
-            let batch = batch?;
-            let current = versions.current_rows(&spec, &batch)?;
+            let batch = with_landed_instants(&batch?)?;
             let projected = batch.project(&projection)?;
+            let Some(versions) = &versions else { return Ok(projected) };
+            let current = versions.current_rows(&spec, &batch, None)?;
             if current.true_count() == current.len() {
                 return Ok(projected);
             }

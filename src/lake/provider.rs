@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BooleanArray, UInt64Array};
 use arrow::compute::SortOptions;
-use arrow::datatypes::{Field, SchemaRef};
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use async_trait::async_trait;
 use datafusion::catalog::Session;
 use datafusion::common::config::TableParquetOptions;
@@ -28,11 +28,12 @@ use datafusion::physical_plan::coalesce_partitions::CoalescePartitionsExec;
 use datafusion::physical_plan::empty::EmptyExec;
 use datafusion::physical_plan::sorts::sort_preserving_merge::SortPreservingMergeExec;
 
-use super::data_file::DataFile;
-use super::newest::{NewestExec, NewestVersions, version_columns};
+use super::log::DataFile;
+use super::newest::{NewestExec, NewestVersions};
+use super::row_order::{COMMIT_COLUMN, FileOrder, LANDED_US_COLUMN, version_columns};
 use super::table::LakeTable;
 use crate::error::{Error, Result};
-use crate::schema::STORE_COLUMN;
+use crate::schema::{INGESTED_AT_COLUMN, STORE_COLUMN};
 
 /// A table as one store sees it at one version: it holds that store's files and knows of no others.
 #[derive(Debug)]
@@ -73,6 +74,14 @@ impl StoreTable {
         state.create_physical_expr(filter, &schema).map(Some)
     }
 
+    /// The filters that leave out only what they may: the rows of some files do not say when they were landed.
+    fn usable(&self, filters: &[Expr]) -> Vec<Expr> {
+        let is_said = self.files.iter().all(|file| file.landed_us.is_none());
+        let landed = Column::from_name(INGESTED_AT_COLUMN);
+        let names_it = |filter: &Expr| filter.column_refs().iter().any(|column| column.name == landed.name);
+        filters.iter().filter(|filter| is_said || !names_it(filter)).cloned().collect()
+    }
+
     /// The files that can hold a row for which the predicate is true.
     fn surviving_files(&self, predicate: Option<&Arc<dyn PhysicalExpr>>) -> Vec<Arc<DataFile>> {
         let Some(predicate) = predicate else { return self.files.clone() };
@@ -92,6 +101,8 @@ impl StoreTable {
         if self.table.spec.month.is_some() {
             values.push(ScalarValue::Utf8(file.month.clone()));
         }
+        let (landed_us, commit) = FileOrder::of(file).columns();
+        values.extend([landed_us, commit].map(|number| ScalarValue::Int64(Some(number))));
         let path = self.table.file_path(file)?;
         let statistics = self.file_statistics(file);
         Ok(PartitionedFile::new(path.to_string(), file.size_bytes)
@@ -146,16 +157,8 @@ impl StoreTable {
         predicate: Option<Arc<dyn PhysicalExpr>>,
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let partitions: Vec<_> = self
-            .table
-            .spec
-            .partition_columns()
-            .into_iter()
-            .map(|name| Arc::new(Field::new(name, arrow::datatypes::DataType::Utf8, false)))
-            .collect();
-        let schema =
-            TableSchema::builder(self.table.spec.file_schema()).with_table_partition_cols(partitions).build();
-        let mut source = ParquetSource::new(schema).with_table_parquet_options(options.clone());
+        let schema = self.scan_schema();
+        let mut source = ParquetSource::new(schema.clone()).with_table_parquet_options(options.clone());
         if let Some(predicate) = predicate {
             source = source.with_predicate(predicate);
         }
@@ -166,7 +169,7 @@ impl StoreTable {
             .collect::<DataFusionResult<Vec<_>>>()?;
         let config = FileScanConfigBuilder::new(self.table.storage.datafusion_url()?, Arc::new(source))
             .with_file_groups(groups)
-            .with_statistics(self.total_statistics(files))
+            .with_statistics(total_statistics(schema.table_schema(), files))
             .with_output_ordering(self.ordering()?.into_iter().collect())
             .with_limit(limit)
             .with_projection_indices(projection)?
@@ -177,24 +180,65 @@ impl StoreTable {
     /// The newest rows of all files, merged in the declared order, for compaction: one partition, whole rows.
     pub fn merged_scan(&self) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
         let columns: Vec<usize> = (0..self.table.spec.file_schema().fields().len()).collect();
-        let mut plan =
-            self.file_scan(&TableParquetOptions::default(), &self.files, Some(columns.clone()), None, None)?;
-        if let Some(newest) = &self.newest {
-            plan = Arc::new(NewestExec::try_new(plan, self.table.spec.clone(), newest.clone(), columns)?);
-        }
+        let plan = self.newest_scan(&TableParquetOptions::default(), &self.files, columns, None, None)?;
         Ok(match self.ordering()? {
             Some(order) => Arc::new(SortPreservingMergeExec::new(order, plan)),
             None => Arc::new(CoalescePartitionsExec::new(plan)),
         })
     }
 
-    fn total_statistics(&self, files: &[Arc<DataFile>]) -> Statistics {
-        let mut statistics = Statistics::new_unknown(&self.schema);
-        statistics.num_rows = Precision::Exact(files.iter().map(|file| file.row_count as usize).sum());
-        statistics.total_byte_size =
-            Precision::Inexact(files.iter().map(|file| file.size_bytes as usize).sum());
-        statistics
+    /// Scans the rows of some files that are the newest of their keys.
+    fn newest_scan(
+        &self,
+        options: &TableParquetOptions,
+        files: &[Arc<DataFile>],
+        wanted: Vec<usize>,
+        predicate: Option<Arc<dyn PhysicalExpr>>,
+        limit: Option<usize>,
+    ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
+        let schema = self.scan_schema();
+        let schema = schema.table_schema();
+        let is_wanted = |name: &str| wanted.iter().any(|column| schema.field(*column).name() == name);
+        let mut needed = Vec::new();
+        if self.newest.is_some() {
+            needed = version_columns(&self.table.spec);
+            needed.extend([LANDED_US_COLUMN, COMMIT_COLUMN].map(str::to_owned));
+        } else if is_wanted(INGESTED_AT_COLUMN) && files.iter().any(|file| file.landed_us.is_some()) {
+            needed = vec![LANDED_US_COLUMN.to_owned()];
+        }
+        if needed.is_empty() {
+            return self.file_scan(options, files, Some(wanted), predicate, limit);
+        }
+        let mut read = wanted.clone();
+        for name in needed {
+            let index = schema.index_of(&name)?;
+            if !wanted.contains(&index) {
+                read.push(index);
+            }
+        }
+        // No limit below the filter: the rows it would stop at may all be replaced.
+        let limit = limit.filter(|_| self.newest.is_none());
+        let input = self.file_scan(options, files, Some(read), predicate, limit)?;
+        let projection = (0..wanted.len()).collect();
+        Ok(Arc::new(NewestExec::try_new(input, self.table.spec.clone(), self.newest.clone(), projection)?))
     }
+
+    /// The columns that a scan can give: the table's, and what the log says of each file.
+    fn scan_schema(&self) -> TableSchema {
+        let text = |name: String| Field::new(name, DataType::Utf8, false);
+        let number = |name: &str| Field::new(name, DataType::Int64, false);
+        let of_files = self.table.spec.partition_columns().into_iter().map(text);
+        let of_files = of_files.chain([LANDED_US_COLUMN, COMMIT_COLUMN].map(number));
+        let of_files = of_files.map(Arc::new).collect::<Vec<_>>();
+        TableSchema::builder(self.table.spec.file_schema()).with_table_partition_cols(of_files).build()
+    }
+}
+
+fn total_statistics(schema: &SchemaRef, files: &[Arc<DataFile>]) -> Statistics {
+    let mut statistics = Statistics::new_unknown(schema);
+    statistics.num_rows = Precision::Exact(files.iter().map(|file| file.row_count as usize).sum());
+    statistics.total_byte_size = Precision::Inexact(files.iter().map(|file| file.size_bytes as usize).sum());
+    statistics
 }
 
 #[async_trait]
@@ -222,7 +266,7 @@ impl TableProvider for StoreTable {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> DataFusionResult<Arc<dyn ExecutionPlan>> {
-        let predicate = self.predicate(state, filters)?;
+        let predicate = self.predicate(state, &self.usable(filters))?;
         let files = self.surviving_files(predicate.as_ref());
         let options = &state.table_options().parquet;
         let wanted: Vec<usize> =
@@ -230,21 +274,7 @@ impl TableProvider for StoreTable {
         if files.is_empty() {
             return Ok(Arc::new(EmptyExec::new(Arc::new(self.schema.project(&wanted)?))));
         }
-        let Some(newest) = &self.newest else {
-            return self.file_scan(options, &files, Some(wanted), predicate, limit);
-        };
-        let mut read = wanted.clone();
-        let known: HashSet<usize> = wanted.iter().copied().collect();
-        for name in version_columns(&self.table.spec) {
-            let index = self.schema.index_of(&name)?;
-            if !known.contains(&index) {
-                read.push(index);
-            }
-        }
-        // No limit below the filter: the rows it would stop at may all be replaced.
-        let input = self.file_scan(options, &files, Some(read), predicate, None)?;
-        let projection = (0..wanted.len()).collect();
-        Ok(Arc::new(NewestExec::try_new(input, self.table.spec.clone(), newest.clone(), projection)?))
+        self.newest_scan(options, &files, wanted, predicate, limit)
     }
 }
 
@@ -258,7 +288,7 @@ impl FileStatistics<'_> {
     fn values(
         &self,
         column: &Column,
-        pick: impl Fn(&super::data_file::ColumnRange) -> Option<&ScalarValue>,
+        pick: impl Fn(&super::log::ColumnRange) -> Option<&ScalarValue>,
     ) -> Option<ArrayRef> {
         let schema = self.table.spec.table_schema();
         let null = ScalarValue::try_from(schema.field_with_name(&column.name).ok()?.data_type()).ok()?;

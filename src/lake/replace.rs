@@ -3,15 +3,15 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::compute::cast;
+use arrow::compute::{CastOptions, cast_with_options};
+use arrow::util::display::FormatOptions;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use futures::{StreamExt, stream};
 use sha2::{Digest, Sha256};
 
-use super::data_file::{DataFile, files_of_store};
-use super::operation::Operation;
-use super::table::{Change, LakeTable};
-use super::write::{partition_values, write_sorted};
+use super::log::{Change, Note, Operation};
+use super::table::LakeTable;
+use super::write::FileWriter;
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 
@@ -22,32 +22,26 @@ pub async fn replace_store(
     rows: &[RecordBatch],
     inputs: &str,
 ) -> Result<()> {
-    let fence = table.fence(format!("replace/{store}")).await?;
-    let at_us = table.next_ingested_us();
-    let snapshot = table.snapshot().await?;
-    let removes =
-        files_of_store(&snapshot.files, store).into_iter().map(|file| remove(table, store, file, true));
-    let mut change = Change {
-        removes: removes.collect(),
-        transactions: vec![(inputs_id(store), digest(inputs))],
-        fence: Some(fence),
-        ..Change::default()
-    };
+    let writer = FileWriter::begin(table, store).await?;
+    let at_us = table.next_landed_us();
+    let known = table.noted(&inputs_id(store)).await?;
+    let mut change = Change::new(Operation::Replace);
+    change.removes = table.snapshot().await?.files_of(store).to_vec();
+    change.notes = vec![(inputs_id(store), Note::Number(digest(inputs)))];
+    // Of two that compute the first rows neither removes a file of the other.
+    change.unmoved = vec![(inputs_id(store), known)];
     let stamped: Vec<_> = rows.iter().map(|rows| stamp(&table.spec, rows, at_us)).collect();
     let rows = RecordBatchStreamAdapter::new(
         table.spec.file_schema(),
         stream::iter(stamped).map(|rows| rows.map_err(Into::into)),
     );
-    change.adds = write_sorted(table, store, None, Box::pin(rows)).await?;
-    for add in &mut change.adds {
-        add.data_change = true;
-    }
-    table.commit(change, Operation::Replace).await.map(drop)
+    change.adds = writer.write_sorted(None, Box::pin(rows)).await?;
+    table.commit(change).await.map(drop)
 }
 
 /// Whether a store's rows were computed from these very inputs.
 pub async fn is_computed_from(table: &LakeTable, store: &str, inputs: &str) -> Result<bool> {
-    Ok(table.transaction(&inputs_id(store)).await? == Some(digest(inputs)))
+    Ok(table.noted(&inputs_id(store)).await? == Some(digest(inputs)))
 }
 
 fn inputs_id(store: &str) -> String {
@@ -62,23 +56,7 @@ fn digest(text: &str) -> u64 {
     u64::from_be_bytes(bytes) >> 1
 }
 
-/// Takes a file out of the table; readers of older versions still find it until it is vacuumed.
-pub fn remove(
-    table: &LakeTable,
-    store: &str,
-    file: &DataFile,
-    data_change: bool,
-) -> deltalake_core::kernel::Remove {
-    deltalake_core::kernel::Remove {
-        path: file.path.clone(),
-        data_change,
-        deletion_timestamp: Some(chrono::Utc::now().timestamp_millis()),
-        extended_file_metadata: Some(true),
-        partition_values: Some(partition_values(&table.spec, store, file.month.clone())),
-        size: i64::try_from(file.size_bytes).ok(),
-        ..Default::default()
-    }
-}
+const EXACT: CastOptions<'static> = CastOptions { safe: false, format_options: FormatOptions::new() };
 
 /// Casts computed columns to the table's own types, and adds when and by what they were made.
 pub fn stamp(spec: &TableSpec, rows: &RecordBatch, at_us: i64) -> Result<RecordBatch> {
@@ -91,7 +69,8 @@ pub fn stamp(spec: &TableSpec, rows: &RecordBatch, at_us: i64) -> Result<RecordB
         .iter()
         .map(|field| -> Result<ArrayRef> {
             if let Some(column) = rows.column_by_name(field.name()) {
-                return cast(column, field.data_type()).map_err(misfit);
+                // What does not fit is an error: a null would be money that is gone.
+                return cast_with_options(column, field.data_type(), &EXACT).map_err(misfit);
             }
             Ok(match field.name().as_str() {
                 crate::schema::INGESTED_AT_COLUMN => Arc::new(

@@ -14,9 +14,10 @@ use parquet::file::metadata::ParquetMetaData;
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use tributary_udfs::SortedRuns;
 
-use super::data_file::DataFile;
-use super::newest::{NewestVersions, version_columns};
+use super::log::DataFile;
+use super::newest::NewestVersions;
 use super::row_filter::RowFilter;
+use super::row_order::version_columns;
 use super::runs_exec::{RunPart, RunsExec};
 use super::table::LakeTable;
 use crate::error::Result;
@@ -193,14 +194,7 @@ impl StoreRuns {
 
 /// The first and the last instant of a file's rows, by what the log knows of it.
 fn span(spec: &TableSpec, file: &DataFile) -> (i64, i64) {
-    let range = spec.month.as_ref().and_then(|month| file.ranges.get(&month.of));
-    let instant = |value: Option<&ScalarValue>| match value {
-        Some(ScalarValue::TimestampMicrosecond(us, _)) => *us,
-        _ => None,
-    };
-    let first = instant(range.and_then(|range| range.min.as_ref())).unwrap_or(i64::MIN);
-    let last = instant(range.and_then(|range| range.max.as_ref())).unwrap_or(i64::MAX);
-    (first, last)
+    spec.month.as_ref().map_or((i64::MIN, i64::MAX), |month| file.instants(&month.of))
 }
 
 impl SortedRuns for StoreRuns {

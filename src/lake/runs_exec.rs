@@ -22,8 +22,9 @@ use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, RowS
 use parquet::arrow::async_reader::ParquetObjectReader;
 use parquet::arrow::async_reader::ParquetRecordBatchStreamBuilder;
 
-use super::newest::{NewestVersions, version_columns};
+use super::newest::NewestVersions;
 use super::row_filter::RowFilter;
+use super::row_order::{FileOrder, version_columns};
 use super::runs::Run;
 use super::table::LakeTable;
 use crate::error::Error;
@@ -162,7 +163,8 @@ impl ExecutionPlan for RunsExec {
         let failed = {
             let table = self.table.spec.name.clone();
             move |error| {
-                let message = format!("table {table}: a data file could not be read; run `tributary doctor`");
+                let message =
+                    format!("table {table}: a data file could not be read; run `tributary fsck --deep`");
                 DataFusionError::from(Error::unavailable(message).with_source(error))
             }
         };
@@ -191,10 +193,11 @@ impl ExecutionPlan for RunsExec {
             .map_err(&failed)?
             .map_err(failed);
         let (spec, newest, wanted) = (self.table.spec.clone(), self.newest.clone(), self.wanted.clone());
+        let order = FileOrder::of(&run.file);
         let rows = stream.map(move |batch| {
             let batch = with_all_columns(batch?, &read_schema)?;
             let Some(newest) = &newest else { return Ok(batch) };
-            let current = newest.current_rows(&spec, &batch)?;
+            let current = newest.current_rows(&spec, &batch, Some(order))?;
             let projected = batch.project(&wanted)?;
             if current.true_count() == current.len() {
                 return Ok(projected);

@@ -10,7 +10,7 @@ use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
 use crate::error::{Error, Result};
-use crate::schema::{EXTRAS_COLUMN, tables};
+use crate::schema::{SOURCE_UPDATED_AT_COLUMN, tables};
 
 const BENCHMARKS_CSV: &str = include_str!("../../data/seeds/benchmarks.csv");
 
@@ -33,9 +33,9 @@ fn read_benchmarks() -> Result<RecordBatch> {
         Error::internal(format!("data/seeds/benchmarks.csv: {error}")).with_source(error)
     };
 
-    let (extras, _) =
-        schema.column_with_name(EXTRAS_COLUMN).unwrap_or((schema.fields().len(), schema.field(0)));
-    let own = Arc::new(Schema::new(schema.fields()[..extras].to_vec()));
+    // The file has the table's own columns; those that every table has come behind them.
+    let own_count = schema.index_of(SOURCE_UPDATED_AT_COLUMN).unwrap_or(schema.fields().len());
+    let own = Arc::new(Schema::new(schema.fields()[..own_count].to_vec()));
     check_header(&own)?;
 
     let batches = ReaderBuilder::new(own.clone())
@@ -48,7 +48,7 @@ fn read_benchmarks() -> Result<RecordBatch> {
 
     let mut columns: Vec<ArrayRef> = rows.columns().to_vec();
     columns.extend(
-        schema.fields()[extras..].iter().map(|field| new_null_array(field.data_type(), rows.num_rows())),
+        schema.fields()[own_count..].iter().map(|field| new_null_array(field.data_type(), rows.num_rows())),
     );
     RecordBatch::try_new(schema, columns).map_err(failed)
 }

@@ -8,7 +8,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use url::Url;
 
-use super::durable_local::DurableLocal;
+use super::durable_local::{DurableLocal, Unfinished, unfinished_below};
+use super::verified::{KnownSums, Verified};
 use crate::error::{Error, Result};
 
 /// An object store, and the folder in it that holds the lake.
@@ -17,6 +18,8 @@ pub struct Storage {
     pub store: Arc<dyn ObjectStore>,
     /// The lake's own URL, with a slash at the end.
     pub url: Url,
+    /// What the store checks data files by.
+    pub sums: Arc<KnownSums>,
 }
 
 impl Storage {
@@ -24,14 +27,24 @@ impl Storage {
     /// whose credentials come from the providers' own environment variables.
     pub fn open(location: &str) -> Result<Self> {
         if location == "memory:" || location == "memory://" {
-            let url = Url::parse("memory:///lake/")
-                .map_err(|error| Error::internal("memory url").with_source(error))?;
-            return Ok(Self { store: Arc::new(InMemory::new()), url });
+            return Self::own(Arc::new(InMemory::new()));
         }
         match Url::parse(location) {
             Ok(url) if url.scheme().len() > 1 => Self::open_url(url),
             _ => Self::open_folder(std::path::Path::new(location)),
         }
+    }
+
+    /// A lake in a store that a program has made.
+    pub fn own(store: Arc<dyn ObjectStore>) -> Result<Self> {
+        let url = Url::parse("memory:///lake/")
+            .map_err(|error| Error::internal("memory url").with_source(error))?;
+        Ok(Self::over(store, url))
+    }
+
+    fn over(store: Arc<dyn ObjectStore>, url: Url) -> Self {
+        let sums = Arc::new(KnownSums::default());
+        Self { store: Arc::new(Verified::new(store, sums.clone())), url, sums }
     }
 
     fn open_url(mut url: Url) -> Result<Self> {
@@ -52,7 +65,7 @@ impl Storage {
                     Error::invalid(format!("data URL: {} storage could not be opened", url.scheme()))
                         .with_source(error)
                 })?;
-                Ok(Self { store: Arc::from(store), url })
+                Ok(Self::over(Arc::from(store), url))
             }
             scheme => Err(Error::invalid(format!(
                 "data URL: unknown scheme {scheme} (known: a local folder, file, memory, s3, gs, az)"
@@ -68,7 +81,19 @@ impl Storage {
         let folder = folder.canonicalize().map_err(unusable)?;
         let url = Url::from_directory_path(&folder)
             .map_err(|()| Error::invalid("the data folder's name cannot be written as a URL"))?;
-        Ok(Self { store: Arc::new(DurableLocal::new()), url })
+        Ok(Self::over(Arc::new(DurableLocal::new()), url))
+    }
+
+    /// Files below a folder that a process has begun to write and not named yet. Only a local folder shows them.
+    pub async fn unfinished(&self, folder: &Path) -> Result<Vec<Unfinished>> {
+        if self.url.scheme() != "file" {
+            return Ok(Vec::new());
+        }
+        let folder = std::path::PathBuf::from(format!("/{folder}"));
+        tokio::task::spawn_blocking(move || unfinished_below(&folder))
+            .await
+            .map_err(|error| Error::internal("looking for unfinished files").with_source(error))?
+            .map_err(|error| Error::unavailable("the data folder cannot be listed").with_source(error))
     }
 
     /// The URL of one table.

@@ -1,78 +1,53 @@
-//! One Delta table: its newest snapshot, and commits to it.
+//! One table of the lake: its newest snapshot, and commits to it.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
-use std::sync::{Arc, RwLock};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
-use deltalake_core::kernel::transaction::{CommitBuilder, CommitProperties, TableReference};
-use deltalake_core::kernel::{Action, Add, Remove, Transaction};
 use deltalake_core::logstore::{LogStoreRef, StorageConfig, default_logstore};
-use deltalake_core::{DeltaTable, DeltaTableError, ObjectStoreError};
-use object_store::ObjectStoreExt;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
+use object_store::{ObjectStore, ObjectStoreExt as _};
 use parquet::file::metadata::ParquetMetaData;
+use tokio::task::JoinSet;
 
-use super::data_file::{DATA_VERSION_TAG, DataFile, files_of_store};
+use super::log::{
+    Change, DataFile, LogReader, LogState, Made, NewFile, Refusal, Snapshot, SumsOfTable, Writer,
+    erasures_of, withdraw_if_erased, write_checkpoint,
+};
 use super::newest::{NewestVersions, read_metadata};
-use super::operation::Operation;
 use super::provider::StoreTable;
 use super::runs::StoreRuns;
 use super::storage::Storage;
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 
-/// Attempts of a commit against other writers before it is given up.
-const COMMIT_ATTEMPTS: usize = 50;
+/// Entries of the log between two checkpoints: opening the table reads those since the last one.
+const COMMITS_PER_CHECKPOINT: u64 = 20;
+/// A checkpoint names every file. With many files it is made less often, so that its cost follows the commits.
+const FILES_PER_COMMIT: u64 = 50;
 
-/// What a table holds at one version.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    /// `None` where nothing has been landed yet.
-    pub version: Option<u64>,
-    pub files: Vec<Arc<DataFile>>,
-}
+/// Snapshots that are remembered before those are forgotten that nobody reads any more.
+const MOST_HELD: usize = 64;
 
-impl Snapshot {
-    /// One store's files.
-    pub fn files_of<'a>(&'a self, store: &'a str) -> impl Iterator<Item = &'a Arc<DataFile>> {
-        self.files.iter().filter(move |file| file.store == store)
-    }
-
-    /// The version of one store's data: that of the last commit which changed it. Compaction does not.
-    pub fn data_version(&self, store: &str) -> u64 {
-        self.files_of(store).map(|file| file.data_version).max().unwrap_or(0)
-    }
-}
-
-/// What one commit changes, beside the files it adds.
-#[derive(Debug, Default)]
-pub struct Change {
-    pub adds: Vec<Add>,
-    pub removes: Vec<Remove>,
-    /// Application id to the number kept with it; `commit` replaces nothing of it.
-    pub transactions: Vec<(String, u64)>,
-    /// What the change was made from must still hold.
-    pub fence: Option<Fence>,
-}
-
-/// A number in the log that only one of two commits made from it can take further.
-#[derive(Debug, Clone)]
-pub struct Fence {
-    app_id: String,
-    round: u64,
-}
+/// The newest landed versions of one store's keys, kept from scan to scan.
+type NewestOfStore = Arc<tokio::sync::Mutex<Arc<NewestVersions>>>;
 
 pub struct LakeTable {
     pub spec: Arc<TableSpec>,
     pub storage: Storage,
-    pub(super) log: LogStoreRef,
-    /// The library's own handle; whoever holds it may refresh or commit.
-    pub(super) delta: tokio::sync::Mutex<DeltaTable>,
+    reader: Arc<LogReader>,
+    writer: Writer,
+    /// `None` until the table was read. Whoever holds it may bring it up to date, or commit.
+    state: tokio::sync::Mutex<Option<LogState>>,
+    /// The state's snapshot, for readers.
     current: RwLock<Arc<Snapshot>>,
-    /// The newest landed versions of each store's keys, kept from scan to scan.
-    newest: tokio::sync::Mutex<HashMap<String, Arc<NewestVersions>>>,
-    last_ingested_us: AtomicI64,
+    newest: Mutex<HashMap<String, NewestOfStore>>,
+    /// Snapshots that somebody may still read: their files are not vacuumed.
+    pub(super) held: Mutex<Vec<Weak<Snapshot>>>,
+    last_landed_us: AtomicI64,
+    /// Checkpoints that are being written.
+    checkpoints: Mutex<JoinSet<()>>,
 }
 
 impl std::fmt::Debug for LakeTable {
@@ -84,18 +59,24 @@ impl std::fmt::Debug for LakeTable {
 impl LakeTable {
     pub fn new(spec: Arc<TableSpec>, storage: Storage) -> Result<Self> {
         let url = storage.table_url(&spec.name)?;
-        let prefixed = PrefixStore::new(storage.store.clone(), storage.table_path(&spec.name)?);
-        let log =
-            default_logstore(Arc::new(prefixed), storage.store.clone(), &url, &StorageConfig::default());
-        let delta = tokio::sync::Mutex::new(DeltaTable::new(log.clone()));
+        let path = storage.table_path(&spec.name)?;
+        let folder = Arc::new(PrefixStore::new(storage.store.clone(), path.clone()));
+        let log = default_logstore(folder.clone(), storage.store.clone(), &url, &StorageConfig::default());
         Ok(Self {
+            reader: Arc::new(LogReader::new(
+                spec.clone(),
+                folder,
+                SumsOfTable { known: storage.sums.clone(), folder: path },
+            )),
+            writer: Writer::new(spec.clone(), log),
             spec,
             storage,
-            log,
-            delta,
+            state: tokio::sync::Mutex::default(),
             current: RwLock::default(),
-            newest: tokio::sync::Mutex::default(),
-            last_ingested_us: AtomicI64::new(0),
+            newest: Mutex::default(),
+            held: Mutex::default(),
+            last_landed_us: AtomicI64::new(0),
+            checkpoints: Mutex::default(),
         })
     }
 
@@ -103,22 +84,23 @@ impl LakeTable {
     pub async fn snapshot(&self) -> Result<Arc<Snapshot>> {
         let current = self.current();
         if let Some(version) = current.version
-            && !self.has_commit(version + 1).await?
+            && !self.reader.is_doubtful()
+            && !self.reader.has_entry(version + 1).await?
         {
             return Ok(current);
         }
-        let mut delta = self.delta.lock().await;
-        self.refresh(&mut delta).await
+        let mut state = self.state.lock().await;
+        self.refresh(&mut state).await
     }
 
     /// The snapshot that was read last, without a look at the store.
     pub fn current(&self) -> Arc<Snapshot> {
-        self.current.read().unwrap_or_else(std::sync::PoisonError::into_inner).clone()
+        self.current.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// One store's table at a version, ready to scan.
     pub async fn store_table(self: &Arc<Self>, store: &str, snapshot: &Snapshot) -> Result<StoreTable> {
-        let files: Vec<_> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
+        let files = snapshot.files_of(store).to_vec();
         let newest = self.newest_versions(store, &files).await?;
         StoreTable::try_new(self.clone(), store, files, newest)
     }
@@ -130,7 +112,7 @@ impl LakeTable {
         snapshot: &Snapshot,
         between_us: Option<(i64, i64)>,
     ) -> Result<StoreRuns> {
-        let files: Vec<_> = files_of_store(&snapshot.files, store).into_iter().cloned().collect();
+        let files = snapshot.files_of(store).to_vec();
         let newest = self.newest_versions(store, &files).await?;
         StoreRuns::open(self.clone(), files, newest, between_us).await
     }
@@ -141,101 +123,122 @@ impl LakeTable {
         read.await.cloned()
     }
 
-    /// The newest versions of the store's landed keys; `None` where no key can be in two files.
+    /// The newest versions of the store's landed keys; `None` if no key can be in two files.
     pub async fn newest_versions(
         &self,
         store: &str,
         files: &[Arc<DataFile>],
     ) -> Result<Option<Arc<NewestVersions>>> {
-        let landed: Vec<_> = files.iter().filter(|file| !file.is_compacted()).cloned().collect();
-        let mut cached = self.newest.lock().await;
+        let is_compacted = files.iter().all(|file| file.is_compacted());
+        let of_store = self.newest_of(store);
+        // Another store's keys are read beside this one's.
+        let mut cached = of_store.lock().await;
         // A single file has every key once, but perhaps keys that stand for no row.
-        if landed.is_empty() || (files.len() == 1 && self.spec.group_marker.is_none()) {
-            cached.remove(store);
+        if is_compacted || (files.len() == 1 && self.spec.group_marker.is_none()) {
+            *cached = Arc::default();
             return Ok(None);
         }
-        let known = cached.remove(store).unwrap_or_default();
-        let newest = NewestVersions::update(known, self, &landed).await?;
-        cached.insert(store.to_owned(), newest.clone());
+        let known = std::mem::take(&mut *cached);
+        let newest = NewestVersions::update(known, self, files).await?;
+        *cached = newest.clone();
         Ok(Some(newest))
     }
 
+    fn newest_of(&self, store: &str) -> NewestOfStore {
+        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
+        newest.entry(store.to_owned()).or_default().clone()
+    }
+
     /// The instant of a landing, in microseconds: now, but later than everything landed before.
-    pub fn next_ingested_us(&self) -> i64 {
-        let files = self.current();
-        let landed = files.files.iter().map(|file| file.newest_ingested_us()).max().unwrap_or(0);
-        let now = chrono::Utc::now().timestamp_micros().max(landed.saturating_add(1));
+    pub fn next_landed_us(&self) -> i64 {
+        let newest = self.current().newest_landed_us();
+        let now = chrono::Utc::now().timestamp_micros().max(newest.saturating_add(1));
         let later = |last: i64| now.max(last + 1);
-        let last = self.last_ingested_us.fetch_update(Relaxed, Relaxed, |last| Some(later(last)));
+        let last = self.last_landed_us.fetch_update(Relaxed, Relaxed, |last| Some(later(last)));
         later(last.unwrap_or_else(|last| last))
     }
 
-    /// Notes how far a fence is, before what is to be committed behind it is read.
-    pub async fn fence(&self, app_id: String) -> Result<Fence> {
-        let round = self.transaction(&app_id).await?.unwrap_or(0);
-        Ok(Fence { app_id, round })
-    }
-
-    /// Commits a change on top of whatever other writers have committed meanwhile, and says its version.
-    ///
-    /// An error of a commit does not mean that it was not made: its answer may have been lost. So every
-    /// failure reads the log again, and asks whether the change is in it.
-    pub async fn commit(&self, change: Change, operation: Operation) -> Result<u64> {
-        let mut delta = self.delta.lock().await;
-        if delta.state.is_none() {
-            self.create_if_missing(&mut delta).await?;
-        }
-        self.add_missing_columns(&mut delta).await?;
-        let mut last_error = None;
-        for _ in 0..COMMIT_ATTEMPTS {
-            if !self.is_open(&delta, change.fence.as_ref()).await? {
-                return Err(self.lost());
-            }
-            match self.try_commit(&delta, &change, operation).await {
-                Ok(version) => {
-                    self.refresh(&mut delta).await?;
-                    self.checkpoint_in_background(&delta, version);
-                    return Ok(version);
-                }
-                Err(error) => last_error = Some(error),
-            }
-            let snapshot = self.refresh(&mut delta).await?;
-            if let Some(version) = committed_version(&snapshot, &change) {
-                return Ok(version);
-            }
-            if operation != Operation::Land {
-                // Another writer was faster: what was read for the rewrite may be gone.
-                return Err(self.lost());
+    /// Commits a change on top of whatever other writers have committed meanwhile. A change that
+    /// cannot be committed any more is a conflict; what was written for it is deleted.
+    pub async fn commit(&self, change: Change) -> Result<Made> {
+        match self.try_commit(&change).await? {
+            Ok(made) => Ok(made),
+            Err(refusal) => {
+                self.discard(&change.adds).await;
+                Err(self.lost(refusal))
             }
         }
-        Err(Error::unavailable(format!("table {}: the commit did not succeed; try again", self.spec.name))
-            .with_source(last_error.unwrap_or_else(|| DeltaTableError::generic("no attempt"))))
     }
 
-    /// The number that a transaction was committed with, if it was.
-    pub async fn transaction(&self, app_id: &str) -> Result<Option<u64>> {
-        self.snapshot().await?;
-        let delta = self.delta.lock().await;
-        self.transaction_of(&delta, app_id).await
+    /// The same for callers who know what to do with a change that cannot be committed.
+    pub async fn try_commit(&self, change: &Change) -> Result<Result<Made, Refusal>> {
+        let mut held = self.state.lock().await;
+        if held.is_none() {
+            self.refresh(&mut held).await?;
+        }
+        if held.is_none() {
+            self.writer.create().await?;
+            self.refresh(&mut held).await?;
+        }
+        let Some(state) = held.as_mut() else {
+            return Err(Error::unavailable(format!("table {} could not be made", self.spec.name)));
+        };
+        let committed = self.writer.commit(&self.reader, state, change).await;
+        self.show(state);
+        if let Ok(Ok(_)) = committed {
+            self.checkpoint_if_due(state);
+        }
+        committed
     }
 
-    async fn transaction_of(&self, delta: &DeltaTable, app_id: &str) -> Result<Option<u64>> {
-        let Some(state) = &delta.state else { return Ok(None) };
-        let number = state
-            .transaction_version(self.log.as_ref(), app_id)
-            .await
-            .map_err(|error| self.log_error(error))?;
-        Ok(number.map(i64::cast_unsigned))
+    /// Deletes files that no version has and will have.
+    pub async fn discard(&self, files: &[NewFile]) {
+        for file in files {
+            let Ok(path) = self.path_of(&file.add.path) else { continue };
+            if let Err(error) = self.storage.store.delete(&path).await {
+                tracing::warn!(table = %self.spec.name, %error, "a file of no version is left for the vacuum");
+            }
+        }
     }
 
-    /// Whether nobody has passed a fence since it was noted.
-    async fn is_open(&self, delta: &DeltaTable, fence: Option<&Fence>) -> Result<bool> {
-        let Some(Fence { app_id, round }) = fence else { return Ok(true) };
-        Ok(self.transaction_of(delta, app_id).await?.unwrap_or(0) == *round)
+    /// The number that the log notes under a name.
+    pub async fn noted(&self, name: &str) -> Result<Option<u64>> {
+        let mut state = self.state.lock().await;
+        self.refresh(&mut state).await?;
+        Ok(state.as_ref().and_then(|state| state.noted(name)))
     }
 
-    fn lost(&self) -> Error {
-        Error::conflict(format!("table {}: the rewrite lost to another writer", self.spec.name))
+    /// Which erasure of a store's people was the last: what was begun before it may have them.
+    pub async fn erasures(&self, store: &str) -> Result<u64> {
+        Ok(self.noted(&erasures_of(store)).await?.unwrap_or(0))
+    }
+
+    pub(super) fn reader(&self) -> &LogReader {
+        &self.reader
+    }
+
+    pub(super) fn log(&self) -> &LogStoreRef {
+        &self.writer.log
+    }
+
+    /// The store of the table's own folder.
+    pub(super) fn folder(&self) -> Arc<dyn ObjectStore> {
+        self.writer.log.object_store(None)
+    }
+
+    /// Writes a checkpoint of the newest version, unless there is one.
+    pub async fn checkpoint(&self) -> Result<()> {
+        match self.snapshot().await?.version {
+            Some(version) => write_checkpoint(self.log(), version).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Waits for the checkpoints that are being written.
+    pub async fn close(&self) {
+        let mut checkpoints =
+            std::mem::take(&mut *self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner));
+        while checkpoints.join_next().await.is_some() {}
     }
 
     pub fn file_path(&self, file: &DataFile) -> Result<Path> {
@@ -250,106 +253,57 @@ impl LakeTable {
         })
     }
 
-    async fn try_commit(
-        &self,
-        delta: &DeltaTable,
-        change: &Change,
-        operation: Operation,
-    ) -> Result<u64, DeltaTableError> {
-        let state = delta.snapshot()?;
-        let next = state.version() + 1;
-        let fence = change.fence.iter().map(|fence| (fence.app_id.clone(), fence.round + 1));
-        let transactions = change
-            .transactions
-            .iter()
-            .cloned()
-            .chain(fence)
-            .map(|(app_id, number)| Transaction {
-                app_id,
-                version: operation.number(next, number).cast_signed(),
-                last_updated: Some(chrono::Utc::now().timestamp_millis()),
-            })
-            .collect();
-        // No checkpoint and no clean-up inside a commit: their failure would be reported as the commit's.
-        let properties = CommitProperties::default()
-            .with_max_retries(0)
-            .with_create_checkpoint(false)
-            .with_cleanup_expired_logs(Some(false))
-            .with_application_transactions(transactions);
-        let actions = change
-            .removes
-            .iter()
-            .cloned()
-            .map(Action::Remove)
-            .chain(change.adds.iter().map(|add| Action::Add(with_data_version(add, next))))
-            .collect();
-        let committed = CommitBuilder::from(properties)
-            .with_actions(actions)
-            .build(Some(state as &dyn TableReference), self.log.clone(), operation.delta(&self.spec))
-            .await?;
-        Ok(committed.version())
+    async fn refresh(&self, held: &mut Option<LogState>) -> Result<Arc<Snapshot>> {
+        if held.is_none() {
+            *held = self.reader.load().await?.map(|whole| whole.state);
+        }
+        let Some(state) = held else { return Ok(self.current()) };
+        self.reader.catch_up(state).await?;
+        Ok(self.show(state))
     }
 
-    pub(super) async fn refresh(&self, delta: &mut DeltaTable) -> Result<Arc<Snapshot>> {
-        if delta.state.is_none() {
-            let exists = self.log.is_delta_table_location().await.map_err(|error| self.log_error(error))?;
-            if !exists {
-                return Ok(self.current());
+    fn show(&self, state: &LogState) -> Arc<Snapshot> {
+        let mut current = self.current.write().unwrap_or_else(PoisonError::into_inner);
+        if !Arc::ptr_eq(&current, &state.snapshot) {
+            *current = state.snapshot.clone();
+            let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+            if held.len() >= MOST_HELD {
+                held.retain(|snapshot| snapshot.strong_count() > 0);
             }
-            delta.load().await.map_err(|error| self.log_error(error))?;
-        } else {
-            delta.update_state().await.map_err(|error| self.log_error(error))?;
+            held.push(Arc::downgrade(&state.snapshot));
         }
-        let snapshot = Arc::new(self.read_snapshot(delta)?);
-        *self.current.write().unwrap_or_else(std::sync::PoisonError::into_inner) = snapshot.clone();
-        Ok(snapshot)
+        state.snapshot.clone()
     }
 
-    fn read_snapshot(&self, delta: &DeltaTable) -> Result<Snapshot> {
-        let state = delta.snapshot().map_err(|error| self.log_error(error))?;
-        let previous = self.current();
-        let known: HashMap<&str, &Arc<DataFile>> =
-            previous.files.iter().map(|file| (file.path.as_str(), file)).collect();
-        let mut files = state
-            .log_data()
-            .iter()
-            .map(|view| match known.get(view.path().as_ref()) {
-                Some(file) => Ok(Arc::clone(file)),
-                None => DataFile::from_log(&self.spec, &view).map(Arc::new),
-            })
-            .collect::<Result<Vec<_>>>()?;
-        files.sort_by(|a, b| a.path.cmp(&b.path));
-        Ok(Snapshot { version: Some(state.version()), files })
-    }
-
-    async fn has_commit(&self, version: u64) -> Result<bool> {
-        let path = Path::from(format!("_delta_log/{version:020}.json"));
-        match self.log.object_store(None).head(&path).await {
-            Ok(_) => Ok(true),
-            Err(ObjectStoreError::NotFound { .. }) => Ok(false),
-            Err(error) => Err(Error::unavailable("the storage did not answer").with_source(error)),
+    fn checkpoint_if_due(&self, state: &mut LogState) {
+        let interval = COMMITS_PER_CHECKPOINT.max(state.snapshot.file_count() as u64 / FILES_PER_COMMIT);
+        if state.version < state.checkpoint.map_or(0, |version| version) + interval {
+            return;
         }
+        state.checkpoint = Some(state.version);
+        let (log, version, table) = (self.writer.log.clone(), state.version, self.spec.name.clone());
+        let reader = self.reader.clone();
+        let mut checkpoints = self.checkpoints.lock().unwrap_or_else(PoisonError::into_inner);
+        while checkpoints.try_join_next().is_some() {}
+        checkpoints.spawn(async move {
+            let written = async {
+                write_checkpoint(&log, version).await?;
+                withdraw_if_erased(&reader, &log, version).await
+            };
+            if let Err(error) = written.await {
+                tracing::warn!(table, error = ?error, "the checkpoint failed; the next one makes up for it");
+            }
+        });
     }
 
-    pub(super) fn log_error(&self, error: DeltaTableError) -> Error {
-        Error::unavailable(format!(
-            "table {}: the transaction log could not be read or written",
-            self.spec.name
-        ))
-        .with_source(error)
+    fn lost(&self, refusal: Refusal) -> Error {
+        let table = &self.spec.name;
+        Error::conflict(match refusal {
+            Refusal::FileGone | Refusal::Moved => {
+                format!("table {table}: the rewrite lost to another writer; run it again")
+            }
+            Refusal::Erased => format!("table {table}: somebody was erased meanwhile; run it again"),
+            Refusal::TooOld => format!("table {table}: the rewrite took longer than 12 hours; run it again"),
+        })
     }
-}
-
-/// Notes in a file's log entry which commit changed the data; a rewrite has that of what it rewrites.
-fn with_data_version(add: &Add, version: u64) -> Add {
-    let mut add = add.clone();
-    let tags = add.tags.get_or_insert_default();
-    tags.entry(DATA_VERSION_TAG.to_owned()).or_insert_with(|| Some(version.to_string()));
-    add
-}
-
-/// Whether a change whose commit failed is nevertheless in the table: its answer was lost.
-fn committed_version(snapshot: &Snapshot, change: &Change) -> Option<u64> {
-    let added = change.adds.first()?;
-    snapshot.files.iter().any(|file| file.path == added.path).then_some(snapshot.version?)
 }

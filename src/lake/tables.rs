@@ -6,12 +6,14 @@ use std::sync::Arc;
 use datafusion::execution::TaskContext;
 
 use super::compact::{compact_store, is_due};
-use super::data_file::files_of_store;
 use super::landing::Landing;
 use super::storage::Storage;
 use super::table::LakeTable;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::schema::{TableSpec, tables};
+
+/// How often a compaction is tried that another process was faster than.
+const ATTEMPTS: usize = 10;
 
 /// One table and its writer.
 #[derive(Debug)]
@@ -68,27 +70,23 @@ impl Lake {
         let mut stores = BTreeSet::new();
         for table in self.tables() {
             let snapshot = table.snapshot().await?;
-            stores.extend(snapshot.files.iter().map(|file| file.store.clone()));
+            stores.extend(snapshot.stores().map(str::to_owned));
         }
         Ok(stores.into_iter().collect())
-    }
-
-    /// Compacts every table of a store; returns the names of those that had landed files.
-    pub async fn compact(&self, store: &str, context: &Arc<TaskContext>) -> Result<Vec<String>> {
-        let mut compacted = Vec::new();
-        for name in self.names() {
-            if self.compact_table(store, name, context).await? {
-                compacted.push(name.to_owned());
-            }
-        }
-        Ok(compacted)
     }
 
     /// Compacts one table of a store; says whether it had landed files.
     pub async fn compact_table(&self, store: &str, name: &str, context: &Arc<TaskContext>) -> Result<bool> {
         let entry = self.entry(name)?;
         let _only = entry.compacting.lock().await;
-        compact_store(&entry.table, store, self.seen(store, name).await?, context).await
+        let mut attempts = 1;
+        loop {
+            match compact_store(&entry.table, store, self.seen(store, name).await?, context).await {
+                // Another process has rewritten some of the files: the rest is left to do.
+                Err(error) if error.kind() == ErrorKind::Conflict && attempts < ATTEMPTS => attempts += 1,
+                compacted => return compacted,
+            }
+        }
     }
 
     /// The version of a table's data that every table which follows it has seen; none where none does.
@@ -103,13 +101,14 @@ impl Lake {
 
     /// Whether so much was landed in a table since its compaction that reading it suffers.
     pub fn is_compaction_due(&self, store: &str, name: &str) -> bool {
-        self.table(name).is_ok_and(|table| is_due(&files_of_store(&table.current().files, store)))
+        self.table(name).is_ok_and(|table| is_due(table.current().files_of(store)))
     }
 
     /// Commits what is waiting, and refuses what comes after.
     pub async fn close(&self) {
         for entry in self.entries.values() {
             entry.landing.close().await;
+            entry.table.close().await;
         }
     }
 

@@ -15,9 +15,15 @@ use object_store::ObjectStoreExt;
 use parquet::arrow::ArrowWriter;
 use tokio::sync::mpsc;
 
-use super::data_file::{COMPACTED_PREFIX, RunningStatistics, statistics_json};
 use super::encode::{encode_parquet, writer_properties};
+use super::log::{
+    BLOCKS_TAG, Begun, COMPACTED_PREFIX, LANDED_PREFIX, NewFile, RunningStatistics, file_name,
+    partition_values, statistics_json,
+};
+use super::row_order::{FileOrder, row_versions};
+use super::storage_error::storage_error;
 use super::table::LakeTable;
+use super::verified::BlockSums;
 use crate::error::{Error, Result};
 use crate::schema::{STORE_COLUMN, TableSpec};
 
@@ -27,60 +33,103 @@ const BATCHES_AHEAD: usize = 4;
 /// Rows of a compacted file: its encoded bytes are held until they are put.
 const ROWS_PER_COMPACTED_FILE: usize = 4 * 1024 * 1024;
 
-/// Writes the rows of one store as new data files. Nobody sees them before a commit adds them.
-///
-/// `prefix` says whether the files are landed or compacted. Of rows with one key, the last is kept.
-pub async fn write_files(
-    table: &LakeTable,
-    store: &str,
-    batches: Vec<RecordBatch>,
-    prefix: &'static str,
-    data_change: bool,
-) -> Result<Vec<Add>> {
-    let spec = table.spec.clone();
-    let encoded = tokio::task::spawn_blocking(move || encode_partitions(&spec, &batches))
-        .await
-        .map_err(|error| Error::internal("writing data files").with_source(error))??;
-    let mut adds = Vec::with_capacity(encoded.len());
-    for file in encoded {
-        adds.push(put_file(table, store, file, prefix, data_change).await?);
-    }
-    Ok(adds)
+/// Writes rows of one store as new data files. Nobody sees them before a commit adds them.
+#[derive(Debug, Clone)]
+pub struct FileWriter {
+    table: Arc<LakeTable>,
+    store: String,
+    /// Which erasure of the store's people was the last when the work began. The names of the files say it.
+    erasures: u64,
+    begun: Begun,
 }
 
-/// Streams sorted rows of one partition into files of a fair size, for compaction: what is in memory is encoded.
-pub async fn write_sorted(
-    table: &LakeTable,
-    store: &str,
-    month: Option<String>,
-    rows: SendableRecordBatchStream,
-) -> Result<Vec<Add>> {
-    // A partition whose rows were all replaced by others elsewhere has no file, rather than one without rows.
-    let mut rows = rows.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
-    let mut adds = Vec::new();
-    let mut next = rows.next().await.transpose()?;
-    while next.is_some() {
-        let (batches, incoming) = mpsc::channel(BATCHES_AHEAD);
-        let (spec, month) = (table.spec.clone(), month.clone());
-        let encoding = tokio::task::spawn_blocking(move || encode_sorted(&spec, month, incoming));
-        let mut file_rows = 0;
-        while let Some(batch) = next.take() {
-            file_rows += batch.num_rows();
-            if batches.send(batch).await.is_err() {
-                // The encoder has failed, and says why below.
-                break;
-            }
-            next = rows.next().await.transpose()?;
-            if file_rows >= ROWS_PER_COMPACTED_FILE {
-                break;
-            }
-        }
-        drop(batches);
-        let file =
-            encoding.await.map_err(|error| Error::internal("writing data files").with_source(error))??;
-        adds.push(put_file(table, store, file, COMPACTED_PREFIX, false).await?);
+impl FileWriter {
+    /// Begins a piece of work; what it reads has to be read after this.
+    pub async fn begin(table: &Arc<LakeTable>, store: &str) -> Result<Self> {
+        let begun = Begun::now();
+        let erasures = table.erasures(store).await?;
+        Ok(Self { table: table.clone(), store: store.to_owned(), erasures, begun })
     }
-    Ok(adds)
+
+    /// Writes landed rows, in any order; `at_us` is when they say that they were landed. Of rows with one key, the newest
+    /// is kept.
+    pub async fn write_landed(&self, batches: Vec<RecordBatch>, at_us: i64) -> Result<Vec<NewFile>> {
+        let spec = self.table.spec.clone();
+        let encoded = tokio::task::spawn_blocking(move || encode_partitions(&spec, &batches))
+            .await
+            .map_err(|error| Error::internal("writing data files").with_source(error))??;
+        let mut files = Vec::with_capacity(encoded.len());
+        for file in encoded {
+            let file = self.put(file, LANDED_PREFIX).await?;
+            files.push(NewFile { written_us: Some(at_us), ..file });
+        }
+        Ok(files)
+    }
+
+    /// Streams sorted rows of one partition into files of a fair size, for compaction: what is in memory is encoded.
+    pub async fn write_sorted(
+        &self,
+        month: Option<String>,
+        rows: SendableRecordBatchStream,
+    ) -> Result<Vec<NewFile>> {
+        // A partition whose rows were all replaced by others elsewhere has no file, rather than one without rows.
+        let mut rows = rows.try_filter(|batch| std::future::ready(batch.num_rows() > 0));
+        let mut files = Vec::new();
+        let mut next = rows.next().await.transpose()?;
+        while next.is_some() {
+            let (batches, incoming) = mpsc::channel(BATCHES_AHEAD);
+            let (spec, month) = (self.table.spec.clone(), month.clone());
+            let encoding = tokio::task::spawn_blocking(move || encode_sorted(&spec, month, incoming));
+            let mut file_rows = 0;
+            while let Some(batch) = next.take() {
+                file_rows += batch.num_rows();
+                if batches.send(batch).await.is_err() {
+                    // The encoder has failed, and says why below.
+                    break;
+                }
+                next = rows.next().await.transpose()?;
+                if file_rows >= ROWS_PER_COMPACTED_FILE {
+                    break;
+                }
+            }
+            drop(batches);
+            let file = encoding
+                .await
+                .map_err(|error| Error::internal("writing data files").with_source(error))??;
+            files.push(self.put(file, COMPACTED_PREFIX).await?);
+        }
+        Ok(files)
+    }
+
+    async fn put(&self, file: EncodedFile, prefix: &str) -> Result<NewFile> {
+        let (spec, store) = (&self.table.spec, self.store.as_str());
+        let folder = partition_folder(spec, store, file.month.as_deref());
+        let name = file_name(prefix, self.erasures);
+        let path = format!("{folder}/{name}");
+        let size = file.bytes.len() as i64;
+        let sums = BlockSums::of(&file.bytes).to_text();
+        self.table
+            .storage
+            .store
+            .put(&self.table.path_of(&path)?, file.bytes.into())
+            .await
+            .map_err(|error| storage_error("a data file could not be written", error))?;
+        let add = Add {
+            path,
+            partition_values: partition_values(spec, store, file.month),
+            size,
+            modification_time: chrono::Utc::now().timestamp_millis(),
+            // The commit says.
+            data_change: true,
+            stats: Some(file.statistics),
+            tags: Some(HashMap::from([(BLOCKS_TAG.to_owned(), Some(sums))])),
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        };
+        Ok(NewFile { add, erasures: self.erasures, written_us: None, begun: self.begun })
+    }
 }
 
 fn encode_sorted(
@@ -100,37 +149,6 @@ fn encode_sorted(
     Ok(EncodedFile { month, statistics: statistics.json(), bytes: writer.into_inner().map_err(failed)? })
 }
 
-async fn put_file(
-    table: &LakeTable,
-    store: &str,
-    file: EncodedFile,
-    prefix: &str,
-    data_change: bool,
-) -> Result<Add> {
-    let folder = partition_folder(&table.spec, store, file.month.as_deref());
-    let path = format!("{folder}/{prefix}{}.parquet", uuid::Uuid::now_v7());
-    let size = file.bytes.len() as i64;
-    table
-        .storage
-        .store
-        .put(&table.path_of(&path)?, file.bytes.into())
-        .await
-        .map_err(|error| Error::unavailable("a data file could not be written").with_source(error))?;
-    Ok(Add {
-        path,
-        partition_values: partition_values(&table.spec, store, file.month),
-        size,
-        modification_time: chrono::Utc::now().timestamp_millis(),
-        data_change,
-        stats: Some(file.statistics),
-        tags: None,
-        deletion_vector: None,
-        base_row_id: None,
-        default_row_commit_version: None,
-        clustering_provider: None,
-    })
-}
-
 /// One partition's rows as Parquet.
 struct EncodedFile {
     month: Option<String>,
@@ -147,7 +165,7 @@ fn encode_partitions(spec: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<En
     let rows = if spec.group_marker.is_some() {
         rows
     } else {
-        let kept = last_of_each_key(spec, &rows)?;
+        let kept = newest_of_each_key(spec, &rows)?;
         let all = kept.len() == rows.num_rows();
         if all { rows } else { take_record_batch(&rows, &kept).map_err(failed)? }
     };
@@ -162,14 +180,22 @@ fn encode_partitions(spec: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<En
         .collect()
 }
 
-/// The last row of every key, in the order of arrival.
-fn last_of_each_key(spec: &TableSpec, rows: &RecordBatch) -> Result<UInt32Array> {
+/// The newest row of every key, in the order of arrival. Of equally new ones it is the last.
+fn newest_of_each_key(spec: &TableSpec, rows: &RecordBatch) -> Result<UInt32Array> {
     let keys = key_rows(spec, rows)?;
-    let mut last: HashMap<&[u8], u32> = HashMap::with_capacity(rows.num_rows());
-    for (index, key) in keys.iter().enumerate() {
-        last.insert(key.data(), index as u32);
+    let versions = row_versions(rows, Some(FileOrder::default()))?;
+    let mut newest: HashMap<&[u8], u32> = HashMap::with_capacity(rows.num_rows());
+    for (index, key) in (0..).zip(keys.iter()) {
+        newest
+            .entry(key.data())
+            .and_modify(|kept| {
+                if versions[*kept as usize].as_of_us <= versions[index as usize].as_of_us {
+                    *kept = index;
+                }
+            })
+            .or_insert(index);
     }
-    let mut kept: Vec<u32> = last.into_values().collect();
+    let mut kept: Vec<u32> = newest.into_values().collect();
     kept.sort_unstable();
     Ok(kept.into())
 }
@@ -256,18 +282,6 @@ pub fn month_name(number: i32) -> String {
 
 pub fn column<'a>(rows: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {
     rows.column_by_name(name).ok_or_else(|| Error::internal(format!("rows without column {name}")))
-}
-
-pub fn partition_values(
-    spec: &TableSpec,
-    store: &str,
-    month: Option<String>,
-) -> HashMap<String, Option<String>> {
-    let mut values = HashMap::from([(STORE_COLUMN.to_owned(), Some(store.to_owned()))]);
-    if let Some(partition) = &spec.month {
-        values.insert(partition.name.clone(), month);
-    }
-    values
 }
 
 fn partition_folder(spec: &TableSpec, store: &str, month: Option<&str>) -> String {

@@ -1,7 +1,11 @@
 //! The bytes of a body, unpacked; and what its read errors mean.
 
 use std::fs::File;
+use std::hash::Hasher;
 use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use twox_hash::XxHash64;
 
 use crate::error::{Error, ErrorKind, Result};
 
@@ -16,6 +20,38 @@ pub(super) type Bytes = Box<dyn Read + Send>;
 pub(super) struct Body {
     pub(super) head: Vec<u8>,
     pub(super) bytes: Bytes,
+    /// Of what has been read of the bytes.
+    pub(super) hash: ContentHash,
+}
+
+/// The hash of a body as it is read: equal bodies, equal hashes, however they were packed.
+#[derive(Clone, Default)]
+pub(super) struct ContentHash(Arc<Mutex<XxHash64>>);
+
+impl ContentHash {
+    pub(super) fn value(&self) -> u64 {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).finish()
+    }
+}
+
+struct Hashed {
+    inner: Bytes,
+    hash: ContentHash,
+}
+
+impl Read for Hashed {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.hash.0.lock().unwrap_or_else(PoisonError::into_inner).write(&buffer[..length]);
+        Ok(length)
+    }
+}
+
+/// Reads a body to its end and gives its hash, as it is known after its rows were read.
+pub fn content_hash(body: Box<dyn Read + Send>) -> Result<u64> {
+    let Body { mut bytes, hash, .. } = open(body)?;
+    io::copy(&mut bytes, &mut io::sink()).map_err(read_error)?;
+    Ok(hash.value())
 }
 
 /// Unpacks gzip and zstd, by their magic numbers; refuses a body without bytes.
@@ -36,6 +72,9 @@ pub(super) fn open(body: Bytes) -> Result<Body> {
     if body.head.is_empty() {
         return Err(empty());
     }
+    let hash = ContentHash::default();
+    let body =
+        Body { head: body.head, bytes: Box::new(Hashed { inner: body.bytes, hash: hash.clone() }), hash };
     if body.head.starts_with(&[0xff, 0xfe]) || body.head.starts_with(&[0xfe, 0xff]) {
         return Err(Error::invalid("the body is UTF-16: send UTF-8"));
     }
@@ -48,8 +87,7 @@ pub(super) fn empty() -> Error {
 
 /// Copies the body to a file without a name, for formats that are read from their end.
 pub(super) fn spool(bytes: Bytes) -> Result<File> {
-    let failed =
-        |error: io::Error| Error::unavailable("the body could not be kept for reading").with_source(error);
+    let failed = |error: io::Error| Error::storage("the body could not be kept for reading", error);
     let mut file = tempfile::tempfile().map_err(failed)?;
     let mut limited = BufReader::with_capacity(1 << 20, bytes.take(MAX_SPOOL_BYTES + 1));
     let mut copied = 0;
@@ -85,11 +123,17 @@ fn is_own(error: &io::Error) -> bool {
     matches!(error.get_ref(), Some(inner) if inner.is::<Error>())
 }
 
-fn peek(mut bytes: Bytes) -> Result<Body> {
+/// A body and its first bytes.
+struct Peeked {
+    head: Vec<u8>,
+    bytes: Bytes,
+}
+
+fn peek(mut bytes: Bytes) -> Result<Peeked> {
     let mut head = Vec::with_capacity(HEAD_BYTES);
     bytes.by_ref().take(HEAD_BYTES as u64).read_to_end(&mut head).map_err(read_error)?;
     let bytes = Box::new(Cursor::new(head.clone()).chain(bytes));
-    Ok(Body { head, bytes })
+    Ok(Peeked { head, bytes })
 }
 
 /// Says what a reader's failure means, unless a reader below already did.

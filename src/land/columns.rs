@@ -97,7 +97,7 @@ pub(super) fn refuse_type(kind: ColumnKind, data_type: &DataType, zone: Option<T
         },
         ColumnKind::Date => (!matches!(data_type, DataType::Date32 | DataType::Date64))
             .then_some("is not a date: send dates or strings as YYYY-MM-DD"),
-        ColumnKind::Ratio => Some("is computed, not landed"),
+        ColumnKind::Ratio | ColumnKind::Decimal(..) => Some("is computed, not landed"),
     }
 }
 

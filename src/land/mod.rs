@@ -21,6 +21,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use body::content_hash;
 pub use builder::{BadRow, Chunk};
 pub use read::{Rows, parse};
 
@@ -45,7 +46,8 @@ pub struct LandRequest {
     /// For timestamps without an offset; without it they are refused.
     pub time_zone: Option<Tz>,
     pub on_error: OnError,
-    /// A repeat of the same key gets the first receipt, and lands nothing.
+    /// A repeat of the same key with the same body gets the first receipt, and lands nothing; with another body it is
+    /// refused.
     pub idempotency_key: Option<String>,
 }
 
@@ -68,4 +70,6 @@ pub struct Receipt {
     pub quarantined: u64,
     /// The table's version that holds the batch; send it as `min_version` to read your own write.
     pub version: u64,
+    /// Whether the batch was landed before, and nothing was landed now: the other fields are those of the first time.
+    pub already_landed: bool,
 }

@@ -3,6 +3,7 @@
 use std::io::Read;
 use std::sync::Arc;
 
+use super::body::ContentHash;
 use super::builder::{Chunk, Layout, Limits, RowSink};
 use super::columnar::{read_arrow_file, read_arrow_stream, read_parquet};
 use super::csv::CsvSource;
@@ -24,6 +25,14 @@ pub struct Rows {
     sink: RowSink,
     failed: Option<Error>,
     is_over: bool,
+    hash: ContentHash,
+}
+
+impl Rows {
+    /// The hash of the body, once all of its rows were read.
+    pub fn content_hash(&self) -> u64 {
+        self.hash.value()
+    }
 }
 
 /// Reads a body of rows of one table, in bounded memory; blocks while it reads.
@@ -61,7 +70,7 @@ pub(super) fn parse_within(
         Format::Arrow if is_arrow_file(&body.head) => Box::new(read_arrow_file(body.bytes, layout)?),
         Format::Arrow => Box::new(read_arrow_stream(body.bytes, layout)?),
     };
-    Ok(Rows { source, sink, failed: None, is_over: false })
+    Ok(Rows { source, sink, failed: None, is_over: false, hash: body.hash })
 }
 
 impl Iterator for Rows {

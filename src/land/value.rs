@@ -80,7 +80,7 @@ pub(super) fn convert<'a>(
         ColumnKind::Money => decimal(raw, MONEY).map(Cell::Decimal),
         ColumnKind::Rate => decimal(raw, RATE).map(Cell::Decimal),
         ColumnKind::Count => count(raw).map(Cell::Count),
-        ColumnKind::Ratio => Err("is computed, not landed".into()),
+        ColumnKind::Ratio | ColumnKind::Decimal(..) => Err("is computed, not landed".into()),
     }
 }
 

@@ -5,5 +5,5 @@ mod table_spec;
 
 pub use table_spec::{
     BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, MONEY_PRECISION, MONEY_SCALE,
-    MonthPartition, RATE_PRECISION, RATE_SCALE, STORE_COLUMN, TableSpec, tables,
+    MonthPartition, RATE_PRECISION, RATE_SCALE, SOURCE_UPDATED_AT_COLUMN, STORE_COLUMN, TableSpec, tables,
 };

@@ -19,7 +19,9 @@ pub const RATE_SCALE: i8 = 12;
 pub const STORE_COLUMN: &str = "store_id";
 /// Unknown fields of a landed row, as a JSON object.
 pub const EXTRAS_COLUMN: &str = "extras";
-/// When the row was landed: strictly increasing from commit to commit; the newest version of a key wins by it.
+/// When the row's source last changed it, if the source says so. Every raw table has it.
+pub const SOURCE_UPDATED_AT_COLUMN: &str = "source_updated_at";
+/// When the row was landed: later from commit to commit.
 pub const INGESTED_AT_COLUMN: &str = "ingested_at";
 /// The batch that brought the row, as its receipt names it.
 pub const BATCH_ID_COLUMN: &str = "batch_id";
@@ -42,6 +44,9 @@ pub enum ColumnKind {
     Count,
     /// A fraction or a ratio, in derived tables only: money is never a float.
     Ratio,
+    /// An exact sum or quotient, in derived tables only: its digits in all, and after the point.
+    #[serde(skip)]
+    Decimal(u8, i8),
 }
 
 impl ColumnKind {
@@ -54,6 +59,7 @@ impl ColumnKind {
             ColumnKind::Rate => DataType::Decimal128(RATE_PRECISION, RATE_SCALE),
             ColumnKind::Count => DataType::Int64,
             ColumnKind::Ratio => DataType::Float64,
+            ColumnKind::Decimal(precision, scale) => DataType::Decimal128(precision, scale),
         }
     }
 }
@@ -166,6 +172,9 @@ impl TableSpec {
         let mut spec: TableSpec = toml::from_str(text)
             .map_err(|error| Error::invalid(format!("data/tables/{name}/table.toml: {}", error.message())))?;
         name.clone_into(&mut spec.name);
+        if spec.column(SOURCE_UPDATED_AT_COLUMN).is_none() {
+            spec.columns.push(source_updated_at());
+        }
         spec.verify()?;
         Ok(spec)
     }
@@ -183,6 +192,20 @@ impl TableSpec {
             }
         }
         Ok(())
+    }
+}
+
+fn source_updated_at() -> ColumnSpec {
+    ColumnSpec {
+        name: SOURCE_UPDATED_AT_COLUMN.to_owned(),
+        kind: ColumnKind::Instant,
+        required: false,
+        values: Vec::new(),
+        person: false,
+        default: None,
+        doc: "When the source last changed the row. Of the versions of a key the one as of the latest instant counts; \
+              a version without it is as of its landing."
+            .to_owned(),
     }
 }
 

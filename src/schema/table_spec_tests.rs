@@ -50,7 +50,7 @@ fn fits(kind: ColumnKind, value: &Value) -> bool {
     match kind {
         ColumnKind::Text => value.is_string(),
         ColumnKind::Count => value.is_i64(),
-        ColumnKind::Ratio => false,
+        ColumnKind::Ratio | ColumnKind::Decimal(..) => false,
         ColumnKind::Instant => {
             value.as_str().is_some_and(|text| chrono::DateTime::parse_from_rfc3339(text).is_ok())
         }

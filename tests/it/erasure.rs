@@ -141,7 +141,7 @@ async fn an_erased_person_is_in_no_table_file_or_log() {
     assert_eq!(tables.map(rows), [3, 2, 1, 2, 1, 2, 1]);
     assert!(rows("journeys") > 0);
     assert!(!files_with(folder.path(), PERSON).is_empty(), "files are kept for queries under way");
-    assert_eq!(engine.purge_erased("shop").await.unwrap().undecided, 0);
+    assert_eq!(engine.purge_erased(&person).await.unwrap().rows_left, 0);
 
     // The log of a table is that of all its stores, and the other shop has a customer of this name.
     let is_of_shop = |path: &String| !path.contains("store_id=other-shop") && !path.contains("_delta_log");
@@ -174,8 +174,7 @@ async fn an_erased_person_is_in_no_table_file_or_log() {
     // Erased in both, the person is nowhere at all.
     let person = engine.person("other-shop", PERSON).await.unwrap();
     engine.erase(&person).await.unwrap();
-    engine.purge_erased("other-shop").await.unwrap();
-    engine.purge_erased("shop").await.unwrap();
+    assert_eq!(engine.purge_erased(&person).await.unwrap().rows_left, 0);
     for id in DEVICES.iter().chain([&PERSON]) {
         assert_eq!(files_with(folder.path(), id), Vec::<String>::new(), "{id}");
     }
@@ -196,7 +195,7 @@ async fn an_answer_from_before_is_not_served_again() {
     assert_eq!(credits(&engine, "s").await.len(), 2);
     let person = engine.person("s", PERSON).await.unwrap();
     engine.erase(&person).await.unwrap();
-    engine.purge_erased("s").await.unwrap();
+    assert_eq!(engine.purge_erased(&person).await.unwrap().rows_left, 0);
     let left = credits(&engine, "s").await;
     assert_eq!(left.len(), 1);
     assert_eq!(left[0]["order_id"], "o2");
@@ -216,4 +215,35 @@ async fn whoever_is_unknown_has_no_rows_and_nothing_changes() {
     let erased = engine.erase(&nobody).await.unwrap();
     assert!(erased.values().all(|erased| erased.rows == 0));
     assert_eq!(scalar(&engine, "shop", "select count(*) from touchpoints").await, before);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_killed_landing_has_left_goes_too() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path()).await;
+    land_rows(&engine, "shop", "touchpoints", &[touch("t1", OTHER, 1)]).await;
+    // Files of a first landing in a table, and one that was being written: nobody has committed them.
+    let month = folder.path().join("orders/store_id=shop/ordered_month=2026-03");
+    std::fs::create_dir_all(&month).unwrap();
+    land_rows(&engine, "other", "orders", &[order("o1", PERSON, 2)]).await;
+    let of_other = folder.path().join("orders/store_id=other/ordered_month=2026-03");
+    let file = std::fs::read_dir(&of_other).unwrap().next().unwrap().unwrap().path();
+    std::fs::copy(&file, month.join("land-0190f2aa-0000-7000-8000-000000000001.parquet")).unwrap();
+    std::fs::copy(&file, month.join("land-0190f2aa-0000-7000-8000-000000000002.parquet#77")).unwrap();
+    let person = engine.person("shop", PERSON).await.unwrap();
+    engine.erase(&person).await.unwrap();
+    let purged = engine.purge_erased(&person).await.unwrap();
+    assert_eq!((purged.files, purged.rows_left, purged.files_unread), (2, 0, 0));
+    assert_eq!(std::fs::read_dir(&month).unwrap().count(), 0);
+    // The other store has a customer of this name, who stays.
+    assert_eq!(scalar(&engine, "other", "select count(*) from orders").await, "1");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_id_is_nobody() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let engine = open(folder.path()).await;
+    for id in ["", " "] {
+        assert_eq!(engine.person("shop", id).await.unwrap_err().kind(), tributary::ErrorKind::InvalidRequest);
+    }
 }

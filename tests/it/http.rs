@@ -270,7 +270,13 @@ async fn landing_over_http_gives_one_receipt_per_idempotency_key() {
     let land = || server.post("/v1/land/touchpoints", body).header("idempotency-key", "k1");
     let first = value(land()).await;
     assert_eq!(first["rows"], 1);
-    assert_eq!(value(land()).await, first);
+    assert_eq!(first["already_landed"], false);
+    let again = value(land()).await;
+    assert_eq!((&again["batch_id"], &again["already_landed"]), (&first["batch_id"], &json!(true)));
+    // The same key for another body is a mistake that its sender has to know of: nothing lands.
+    let other =
+        server.post("/v1/land/touchpoints", body.replace("ads", "seo")).header("idempotency-key", "k1");
+    assert_eq!(problem(other, 422).await["code"], "idempotency_key_reused");
     let count =
         value(server.post("/v1/sql", "select count(*) as n from touchpoints where customer_id = 'c9'"));
     assert_eq!(count.await["data"][0]["n"], 1);

@@ -3,7 +3,7 @@
 use std::io::Cursor;
 
 use serde_json::{Value, json};
-use tributary::{Engine, EngineOptions, LandRequest};
+use tributary::{Engine, EngineOptions, ErrorKind, LandRequest};
 
 use crate::support::{land_rows, memory_engine, ndjson, query, scalar, sql};
 
@@ -53,12 +53,27 @@ async fn a_batch_sent_again_gets_the_first_receipt_and_changes_nothing() {
     let first = engine.land("s", "orders", body(), request()).await.unwrap();
     land_rows(&engine, "s", "orders", &[order("o1", "a", "2026-01-31T10:00:00Z", "99.00")]).await;
     let again = engine.land("s", "orders", body(), request()).await.unwrap();
-    assert_eq!(first, again);
+    assert!(!first.already_landed);
+    let repeat = tributary::Receipt { already_landed: true, ..first.clone() };
+    assert_eq!(again, repeat);
+    // The same key for other rows is a mistake of the sender, who has to know.
+    let other = || Cursor::new(format!("{}\n", order("o1", "a", "2026-01-31T10:00:00Z", "11.00")));
+    let refused = engine.land("s", "orders", other(), request()).await.unwrap_err();
+    assert_eq!(refused.kind(), ErrorKind::KeyReused);
+    // However the same rows are packed.
+    let mut packed = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    std::io::copy(&mut body(), &mut packed).unwrap();
+    let packed = Cursor::new(packed.finish().unwrap());
+    assert_eq!(engine.land("s", "orders", packed, request()).await.unwrap(), repeat);
     engine.close().await.unwrap();
 
     let engine = Engine::open(&url).await.unwrap();
     let after_restart = engine.land("s", "orders", body(), request()).await.unwrap();
-    assert_eq!(first, after_restart);
+    assert_eq!(after_restart, repeat);
+    assert_eq!(
+        engine.land("s", "orders", other(), request()).await.unwrap_err().kind(),
+        ErrorKind::KeyReused
+    );
     assert_eq!(scalar(&engine, "s", "select sum(revenue) from orders").await, "99.0000");
     // The key is a store's own.
     let other = engine.land("t", "orders", body(), request()).await.unwrap();
@@ -190,4 +205,30 @@ async fn a_month_whose_rows_all_moved_to_another_leaves_no_file_behind() {
     // A file without rows would count as newer than anything landed after it.
     land_rows(&engine, "s", "touchpoints", &[touch("2026-03-05T00:00:00Z")]).await;
     assert_eq!(scalar(&engine, "s", months).await, "2026-03");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn two_processes_that_land_one_batch_at_once_land_it_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let open = async || Engine::open(folder.path().to_str().unwrap()).await.unwrap();
+    let engines = [open().await, open().await];
+    for round in 0..20 {
+        let land = |engine: &Engine, revenue: &str| {
+            let row = order(&format!("o{round}"), "a", "2026-01-31T10:00:00Z", revenue);
+            let request = LandRequest { idempotency_key: Some(format!("batch-{round}")), ..ndjson() };
+            let (engine, body) = (engine.clone(), Cursor::new(format!("{row}\n")));
+            async move { engine.land("s", "orders", body, request).await }
+        };
+        // Every second time they mean different rows: only one of the two is told that it was landed.
+        let second = if round % 2 == 0 { "1.00" } else { "2.00" };
+        let (a, b) = tokio::join!(land(&engines[0], "1.00"), land(&engines[1], second));
+        let landed = [&a, &b].map(|receipt| receipt.as_ref().is_ok_and(|receipt| !receipt.already_landed));
+        assert_eq!(landed.iter().filter(|landed| **landed).count(), 1, "{a:?} {b:?}");
+        assert_eq!(a.is_ok() && b.is_ok(), round % 2 == 0, "{a:?} {b:?}");
+    }
+    for engine in &engines {
+        assert_eq!(scalar(engine, "s", "select count(*) from orders").await, "20");
+    }
+    let files = std::fs::read_dir(folder.path().join("orders/store_id=s/ordered_month=2026-01")).unwrap();
+    assert_eq!(files.count(), 20, "what lost is deleted");
 }

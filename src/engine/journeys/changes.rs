@@ -40,8 +40,8 @@ impl Changes {
                 "refunds" => &["refund_id", "order_id"],
                 _ => &["anonymous_id"],
             };
-            let all: u64 = snapshot.files_of(store).map(|file| file.row_count).sum();
-            let newer = snapshot.files_of(store).filter(|file| file.data_version > *version);
+            let all: u64 = snapshot.files_of(store).iter().map(|file| file.row_count).sum();
+            let newer = snapshot.files_of(store).iter().filter(|file| file.data_version > *version);
             if newer.map(|file| file.row_count).sum::<u64>() > (all / LARGEST_PART).max(FEW_ROWS) {
                 return Ok(None);
             }

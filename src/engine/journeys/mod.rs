@@ -25,7 +25,7 @@ use self::changes::Changes;
 pub(super) use self::changes::texts;
 pub(super) use self::spec::journeys_table;
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Erased, Fence, Lake, LakeTable, Named, Seen};
+use crate::lake::{Erased, Lake, LakeTable, Named, Refresh, Seen, SeenAnew};
 use crate::session::{Pins, Sessions};
 
 /// The table's name, and that of the function.
@@ -110,19 +110,24 @@ impl Journeys {
         erasure: &BTreeMap<String, Erased>,
         context: &Arc<TaskContext>,
     ) -> Result<Erased> {
-        let Some(mut seen) = self.known(store).await? else { return Ok(Erased::default()) };
-        for (name, version) in &mut seen {
-            let versions = erasure.get(name).and_then(|erased| erased.versions);
-            if let Some((_, after)) = versions.filter(|(before, _)| before == version) {
-                *version = after;
+        let Some(before) = self.known(store).await? else {
+            return self.table()?.erase(store, named, None, context).await;
+        };
+        let mut after = before.clone();
+        for (name, version) in &mut after {
+            for (before, after) in erasure.get(name).map_or(&[][..], |erased| &erased.versions) {
+                if before == version {
+                    *version = *after;
+                }
             }
         }
-        self.table()?.erase(store, named, Some(seen), context).await
+        self.table()?.erase(store, named, Some(SeenAnew { before, after }), context).await
     }
 
     async fn try_refresh(&self, store: &str) -> Result<Refreshed> {
         let table = self.table()?;
-        let fence = table.fence(format!("refresh/{store}")).await?;
+        let inputs: Vec<&str> = INPUTS.into_iter().chain([REVISION_KEY]).collect();
+        let refresh = Refresh::begin(table, store, &inputs).await?;
         let pins = Pins::newest(&self.lake, INPUTS).await?;
         let seen = seen(store, &pins);
         let known = self.known(store).await?;
@@ -134,8 +139,8 @@ impl Journeys {
             None => None,
         };
         match changes {
-            Some(changes) => self.recompute(store, &pins, changes, seen, fence).await,
-            None => self.compute(store, &pins, seen, fence).await,
+            Some(changes) => self.recompute(store, &pins, changes, refresh.of(seen)).await,
+            None => self.compute(store, &pins, refresh.of(seen)).await,
         }
     }
 
@@ -145,8 +150,7 @@ impl Journeys {
         store: &str,
         pins: &Pins,
         changes: Changes,
-        seen: Seen,
-        fence: Fence,
+        refresh: Refresh,
     ) -> Result<Refreshed> {
         let table = self.table()?;
         let reading = affected::Reading { lake: &self.lake, pins, store, sessions: &self.sessions };
@@ -159,16 +163,16 @@ impl Journeys {
             rows = session.sql(&statement()).await?.collect().await?;
         }
         let gone = gone(table, &affected.without(&rows)?)?;
-        let rows = table.replace_keys(store, rows, gone, seen, fence).await?;
+        let rows = table.replace_keys(refresh, rows, gone).await?;
         Ok(Refreshed::Orders { orders, rows })
     }
 
     /// Computes everything.
-    async fn compute(&self, store: &str, pins: &Pins, seen: Seen, fence: Fence) -> Result<Refreshed> {
+    async fn compute(&self, store: &str, pins: &Pins, refresh: Refresh) -> Result<Refreshed> {
         let session = self.sessions.session_of(store, Tz::UTC, pins, None)?;
         let plan = session.sql(&statement()).await?.create_physical_plan().await?;
         let rows = execute_stream_partitioned(plan, session.task_ctx())?;
-        let rows = self.table()?.rebuild(store, rows, seen, fence).await?;
+        let rows = self.table()?.rebuild(refresh, rows).await?;
         Ok(Refreshed::All { rows })
     }
 

@@ -95,9 +95,10 @@ fn status_of(kind: ErrorKind) -> StatusCode {
         // Somebody else decided that it ends.
         ErrorKind::Conflict | ErrorKind::Cancelled => StatusCode::CONFLICT,
         // Not 429: a client that sends the same again gets the same again.
-        ErrorKind::LimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
+        ErrorKind::KeyReused | ErrorKind::LimitExceeded => StatusCode::UNPROCESSABLE_ENTITY,
         ErrorKind::Timeout => StatusCode::GATEWAY_TIMEOUT,
         ErrorKind::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        ErrorKind::StorageFull => StatusCode::INSUFFICIENT_STORAGE,
         ErrorKind::Internal => StatusCode::INTERNAL_SERVER_ERROR,
     }
 }

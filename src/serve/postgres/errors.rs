@@ -58,6 +58,8 @@ fn sqlstate(cause: &Error) -> &'static str {
         ErrorKind::NotFound => "42704",
         ErrorKind::Unauthorized => "28000",
         ErrorKind::Conflict => "40001",
+        ErrorKind::KeyReused => "22023",
+        ErrorKind::StorageFull => "53100",
         ErrorKind::LimitExceeded => match planning.map(DataFusionError::find_root) {
             Some(DataFusionError::ResourcesExhausted(_)) => "53200",
             _ => "54000",

@@ -10,10 +10,12 @@ use arrow::datatypes::{
 };
 use chrono::{DateTime, NaiveDate};
 use datafusion::common::ScalarValue;
-use deltalake_core::kernel::LogicalFileView;
+use object_store::path::Path;
 use parquet::file::metadata::ParquetMetaData;
 use serde_json::{Map, Value, json};
 
+use super::super::verified::{BlockSums, KnownSums};
+use super::entry::AddedFile;
 use crate::error::{Error, Result};
 use crate::schema::{BATCH_ID_COLUMN, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec};
 
@@ -25,11 +27,31 @@ pub const COMPACTED_PREFIX: &str = "base-";
 /// Landed files begin with this: a key of theirs may be in other files too, and then the newest row counts.
 pub const LANDED_PREFIX: &str = "land-";
 
+/// A new file's name: its sort, and which erasure of the store's people was the last when it was begun.
+pub fn file_name(prefix: &str, erasures: u64) -> String {
+    let id = uuid::Uuid::now_v7();
+    if erasures == 0 { format!("{prefix}{id}.parquet") } else { format!("{prefix}e{erasures}-{id}.parquet") }
+}
+
+/// Which erasure was the last when a file of this path was begun, as its name says it.
+pub fn erasures_in_name(path: &str) -> u64 {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let rest = [COMPACTED_PREFIX, LANDED_PREFIX].iter().find_map(|prefix| name.strip_prefix(prefix));
+    let number = rest.and_then(|rest| rest.strip_prefix('e')?.split('-').next()?.parse().ok());
+    number.unwrap_or(0)
+}
+
 /// The tag of a file's log entry that names the commit which last changed its data.
 pub const DATA_VERSION_TAG: &str = "tributary.dataVersion";
 
+/// The tag of a landed file's log entry that says when it was landed, if its rows say something earlier.
+pub const LANDED_AT_TAG: &str = "tributary.landedAt";
+
+/// The tag of a file's log entry that has the checksums of its blocks.
+pub const BLOCKS_TAG: &str = "tributary.blocks";
+
 /// Least and greatest value and number of nulls of one column; `None` where unknown.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct ColumnRange {
     pub min: Option<ScalarValue>,
     pub max: Option<ScalarValue>,
@@ -46,45 +68,64 @@ pub struct DataFile {
     pub month: Option<String>,
     /// The version of the commit that last changed the data; 0 where it was written before that was noted.
     pub data_version: u64,
+    /// When all of its rows were landed, in microseconds since 1970; `None` if the rows say it.
+    pub landed_us: Option<i64>,
     pub ranges: HashMap<String, ColumnRange>,
+    /// What its bytes are checked by; `None` if it was written before that was kept.
+    pub sums: Option<Arc<BlockSums>>,
     /// The footer, once it was read.
     pub metadata: tokio::sync::OnceCell<Arc<ParquetMetaData>>,
 }
 
+/// Has the files of one table checked when they are read.
+#[derive(Debug)]
+pub struct SumsOfTable {
+    pub known: Arc<KnownSums>,
+    /// The table's folder.
+    pub folder: Path,
+}
+
+impl SumsOfTable {
+    fn add(&self, path: &str, text: &str, size_bytes: u64) -> Option<Arc<BlockSums>> {
+        let sums = BlockSums::from_text(text, size_bytes)?;
+        let path = Path::parse(format!("{}/{path}", self.folder)).ok()?;
+        Some(self.known.add(path, sums))
+    }
+}
+
 impl DataFile {
-    /// Reads what the log says of a file; a file without statistics or store is not one of ours.
-    pub fn from_log(spec: &TableSpec, view: &LogicalFileView) -> Result<Self> {
-        let path = view.path().into_owned();
+    /// Reads what the log says of a file. A file without statistics or without a store is none of ours.
+    pub fn from_log(spec: &TableSpec, added: AddedFile, known: &SumsOfTable) -> Result<Self> {
         let broken = || {
             Error::unavailable(format!("table {}: the log describes a file without statistics", spec.name))
         };
-        let partitions = view.partition_values_map();
-        let value = |name: &str| partitions.get(name).cloned().flatten();
+        let value = |name: &str| added.partition_values.get(name).cloned().flatten();
         let store = value(STORE_COLUMN).ok_or_else(broken)?;
         let month = spec.month.as_ref().and_then(|month| value(&month.name));
-        let stats: Value = serde_json::from_str(&view.stats().ok_or_else(broken)?)
+        let stats: Value = serde_json::from_str(added.stats.as_deref().ok_or_else(broken)?)
             .map_err(|error| broken().with_source(error))?;
         let row_count = stats["numRecords"].as_u64().ok_or_else(broken)?;
-        let mut ranges = HashMap::new();
-        for field in spec.file_schema().fields() {
-            let name = field.name();
-            let range = ColumnRange {
-                min: parse_statistic(field.data_type(), &stats["minValues"][name]),
-                max: parse_statistic(field.data_type(), &stats["maxValues"][name]),
-                null_count: stats["nullCount"][name].as_u64(),
-            };
-            ranges.insert(name.clone(), range);
+        let mut ranges = ranges_of(spec, &stats);
+        let tag = |name: &str| added.tags.get(name).and_then(|value| value.as_deref()?.parse::<u64>().ok());
+        let landed_us = tag(LANDED_AT_TAG).map(u64::cast_signed);
+        if let Some(at_us) = landed_us {
+            let at = Some(ScalarValue::TimestampMicrosecond(Some(at_us), Some("UTC".into())));
+            let range = ColumnRange { min: at.clone(), max: at, null_count: Some(0) };
+            ranges.insert(INGESTED_AT_COLUMN.to_owned(), range);
         }
-        #[expect(deprecated, reason = "nothing else gives out tags")]
-        let tags = view.add_action().tags.unwrap_or_default();
-        let data_version = tags.get(DATA_VERSION_TAG).and_then(|version| version.as_ref()?.parse().ok());
+        let sums = match added.tags.get(BLOCKS_TAG).and_then(Option::as_ref) {
+            None => None,
+            Some(text) => Some(known.add(&added.path, text, added.size_bytes).ok_or_else(broken)?),
+        };
         Ok(Self {
-            path,
-            size_bytes: view.size().unsigned_abs(),
+            sums,
+            landed_us,
+            data_version: tag(DATA_VERSION_TAG).unwrap_or(0),
+            path: added.path,
+            size_bytes: added.size_bytes,
             row_count,
             store,
             month,
-            data_version: data_version.unwrap_or(0),
             ranges,
             metadata: tokio::sync::OnceCell::new(),
         })
@@ -94,13 +135,24 @@ impl DataFile {
         self.file_name().starts_with(COMPACTED_PREFIX)
     }
 
-    /// The newest `ingested_at` of the file's rows, in microseconds: unchanged by compaction.
-    pub fn newest_ingested_us(&self) -> i64 {
-        match self.ranges.get(INGESTED_AT_COLUMN).and_then(|range| range.max.as_ref()) {
-            Some(ScalarValue::TimestampMicrosecond(Some(value), _)) => *value,
-            // A file of ours always has it; a foreign one counts as the newest, so that nothing stale is served.
-            _ => i64::MAX,
+    /// When the newest of the file's rows was landed, in microseconds since 1970; 0 if the log does not say.
+    pub fn newest_landed_us(&self) -> i64 {
+        match self.instants(INGESTED_AT_COLUMN) {
+            (_, i64::MAX) => 0,
+            (_, newest) => newest,
         }
+    }
+
+    /// The first and the last instant of a column, in microseconds since 1970, as far as the log knows.
+    pub fn instants(&self, column: &str) -> (i64, i64) {
+        let range = self.ranges.get(column);
+        let instant = |value: Option<&ScalarValue>| match value {
+            Some(ScalarValue::TimestampMicrosecond(us, _)) => *us,
+            _ => None,
+        };
+        let first = instant(range.and_then(|range| range.min.as_ref())).unwrap_or(i64::MIN);
+        let last = instant(range.and_then(|range| range.max.as_ref())).unwrap_or(i64::MAX);
+        (first, last)
     }
 
     fn file_name(&self) -> &str {
@@ -219,6 +271,21 @@ fn extremes(column: &ArrayRef) -> Option<(Value, Value)> {
     }
 }
 
+/// The statistics of a file's columns, as the log has them.
+pub fn ranges_of(spec: &TableSpec, stats: &Value) -> HashMap<String, ColumnRange> {
+    let schema = spec.file_schema();
+    let range = |field: &Arc<Field>| {
+        let name = field.name();
+        let range = ColumnRange {
+            min: parse_statistic(field.data_type(), &stats["minValues"][name]),
+            max: parse_statistic(field.data_type(), &stats["maxValues"][name]),
+            null_count: stats["nullCount"][name].as_u64(),
+        };
+        (name.clone(), range)
+    };
+    schema.fields().iter().map(range).collect()
+}
+
 fn parse_statistic(data_type: &DataType, value: &Value) -> Option<ScalarValue> {
     match data_type {
         DataType::Utf8 => Some(ScalarValue::Utf8(Some(value.as_str()?.to_owned()))),
@@ -233,9 +300,4 @@ fn parse_statistic(data_type: &DataType, value: &Value) -> Option<ScalarValue> {
         }
         _ => None,
     }
-}
-
-/// Files of one store, in a fixed order: by month, then by path.
-pub fn files_of_store<'a>(files: &'a [Arc<DataFile>], store: &str) -> Vec<&'a Arc<DataFile>> {
-    files.iter().filter(|file| file.store == store).collect()
 }

@@ -1,0 +1,184 @@
+//! Vacuum: files and log entries that no version within the retention needs are deleted.
+//!
+//! A file is deleted if the log removed it by name, and that longer ago than versions are kept; or if no version has
+//! had it for as long as the log remembers and it is older than any landing may take, so that its writer must have
+//! ended. The folder is listed first and the log is read last: what a writer commits in between is in the log.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, PoisonError, Weak};
+use std::time::Duration;
+
+use chrono::{DateTime, Utc};
+use futures::{StreamExt, TryStreamExt};
+use object_store::ObjectMeta;
+use object_store::path::Path;
+
+use super::log::{LONGEST_LANDING, Snapshot, erasures_in_name, erasures_of, version_in_name};
+use super::purge::unanswered;
+use super::table::LakeTable;
+use crate::error::Result;
+use crate::schema::STORE_COLUMN;
+
+/// A file of no version is deleted when it is older: twice the longest landing, for clocks that are apart.
+const ORPHAN_GRACE: Duration = LONGEST_LANDING.saturating_mul(2);
+/// Log entries are kept at least so long: a process that looks seldom must find the next one.
+const LEAST_LOG_RETENTION: Duration = Duration::from_hours(1);
+/// Entries that are read at once.
+const READS_AT_ONCE: usize = 16;
+
+/// What was deleted, or would be.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Vacuumed {
+    /// Data files.
+    pub files: u64,
+    pub bytes: u64,
+    /// Entries and checkpoints of the log.
+    pub log_files: u64,
+    /// Data files that no current version has, and that are kept for older versions.
+    pub files_kept: u64,
+}
+
+/// What a table's folder has.
+struct Listing {
+    data: Vec<ObjectMeta>,
+    /// By the version in their name.
+    entries: Vec<(u64, ObjectMeta)>,
+    checkpoints: Vec<(u64, ObjectMeta)>,
+}
+
+impl LakeTable {
+    /// Deletes what no version of the last while needs; only counts it if it is a `dry_run`.
+    pub async fn vacuum(&self, keep: Duration, dry_run: bool) -> Result<Vacuumed> {
+        let mut listing = self.list_folder().await?;
+        let removed = self.removals(&listing.entries).await?;
+        let Some(whole) = self.reader().load().await? else { return Ok(Vacuumed::default()) };
+        let now = Utc::now();
+        let base = self.storage.table_path(&self.spec.name)?;
+        let read = self.files_being_read();
+        let mut vacuumed = Vacuumed::default();
+        let mut doomed = Vec::new();
+        for object in std::mem::take(&mut listing.data) {
+            let Some(path) = object.location.prefix_match(&base) else { continue };
+            let path = path.collect::<Path>().to_string();
+            let store = store_of(&path);
+            // What fsck has set aside is its owner's to look at, and to delete.
+            if path.contains("_set_aside/") {
+                continue;
+            }
+            if whole.state.snapshot.has(store, &path) {
+                continue;
+            }
+            let removed_at =
+                removed.get(&path).copied().or_else(|| whole.removed.get(&path).copied().flatten());
+            let is_dead = match removed_at {
+                Some(at_ms) => is_older(now, DateTime::from_timestamp_millis(at_ms).unwrap_or(now), keep),
+                None if whole.removed.contains_key(&path) => is_older(now, object.last_modified, keep),
+                None => {
+                    is_older(now, object.last_modified, ORPHAN_GRACE.max(keep))
+                        || erasures_in_name(&path) < whole.state.noted(&erasures_of(store)).unwrap_or(0)
+                }
+            };
+            if is_dead && !read.contains(&path) {
+                vacuumed.files += 1;
+                vacuumed.bytes += object.size;
+                doomed.push(object.location);
+            } else {
+                vacuumed.files_kept += 1;
+            }
+        }
+        let keep_log = keep.max(LEAST_LOG_RETENTION);
+        let log = self.dead_log_files(now, keep_log, &listing).await;
+        vacuumed.log_files = log.len() as u64;
+        if dry_run {
+            return Ok(vacuumed);
+        }
+        let unfinished = self.storage.unfinished(&self.path_of("")?).await?;
+        for file in unfinished.into_iter().filter(super::durable_local::Unfinished::is_abandoned) {
+            file.delete().await.map_err(unanswered)?;
+        }
+        let doomed = futures::stream::iter(doomed.into_iter().chain(log)).map(Ok).boxed();
+        let deleted = self.storage.store.delete_stream(doomed);
+        let gone = |result: object_store::Result<Path>| match result {
+            // Another process vacuums, too.
+            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(unanswered(error)),
+        };
+        deleted.map(gone).try_collect::<Vec<_>>().await?;
+        Ok(vacuumed)
+    }
+
+    /// Files of snapshots that queries of this process still read.
+    fn files_being_read(&self) -> HashSet<String> {
+        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        held.retain(|snapshot| snapshot.strong_count() > 0);
+        let snapshots: Vec<Arc<Snapshot>> = held.iter().filter_map(Weak::upgrade).collect();
+        drop(held);
+        snapshots.iter().flat_map(|snapshot| snapshot.files()).map(|file| file.path.clone()).collect()
+    }
+
+    async fn list_folder(&self) -> Result<Listing> {
+        let folder = self.path_of("")?;
+        let log = self.path_of("_delta_log")?;
+        let found: Vec<ObjectMeta> =
+            self.storage.store.list(Some(&folder)).try_collect().await.map_err(unanswered)?;
+        let (of_log, data): (Vec<_>, Vec<_>) =
+            found.into_iter().partition(|object| object.location.prefix_matches(&log));
+        let mut listing = Listing { data, entries: Vec::new(), checkpoints: Vec::new() };
+        for object in of_log {
+            let Some(version) = object.location.filename().and_then(version_in_name) else { continue };
+            match object.location.extension() {
+                Some("json") => listing.entries.push((version, object)),
+                Some("parquet" | "xxh64") => listing.checkpoints.push((version, object)),
+                _ => {}
+            }
+        }
+        Ok(listing)
+    }
+
+    /// The log files before the checkpoint from which every version of the retention can be read.
+    async fn dead_log_files(&self, now: DateTime<Utc>, keep: Duration, listing: &Listing) -> Vec<Path> {
+        let Listing { entries, checkpoints, .. } = listing;
+        // The newest of the old versions was still the current one when the retention began.
+        let old = |(_, object): &&(u64, ObjectMeta)| is_older(now, object.last_modified, keep);
+        let Some(oldest_kept) = entries.iter().filter(old).map(|(version, _)| *version).max() else {
+            return Vec::new();
+        };
+        let versions = checkpoints.iter().map(|(version, _)| *version);
+        let Some(base) = versions.filter(|version| *version <= oldest_kept).max() else { return Vec::new() };
+        if !self.reader().has_checkpoint(base).await {
+            tracing::warn!(table = %self.spec.name, version = base, "a checkpoint is broken: no older entry is deleted");
+            return Vec::new();
+        }
+        let is_dead = |(version, object): &&(u64, ObjectMeta)| {
+            *version < base && is_older(now, object.last_modified, keep)
+        };
+        entries.iter().chain(checkpoints).filter(is_dead).map(|(_, object)| object.location.clone()).collect()
+    }
+
+    /// When files were removed, in milliseconds since 1970, by the entries that are there. Checkpoints forget it after
+    /// a week.
+    async fn removals(&self, entries: &[(u64, ObjectMeta)]) -> Result<HashMap<String, i64>> {
+        let read = |(version, object): &(u64, ObjectMeta)| {
+            let (version, at_ms) = (*version, object.last_modified.timestamp_millis());
+            async move { Ok::<_, crate::error::Error>((at_ms, self.reader().entry(version).await?)) }
+        };
+        let mut entries = futures::stream::iter(entries.iter().map(read)).buffer_unordered(READS_AT_ONCE);
+        let mut removed = HashMap::new();
+        while let Some((at_ms, entry)) = entries.try_next().await? {
+            for file in entry.into_iter().flat_map(|entry| entry.removed) {
+                removed.insert(file.path, file.deletion_timestamp.unwrap_or(at_ms));
+            }
+        }
+        Ok(removed)
+    }
+}
+
+fn is_older(now: DateTime<Utc>, at: DateTime<Utc>, age: Duration) -> bool {
+    now.signed_duration_since(at).to_std().is_ok_and(|passed| passed >= age)
+}
+
+/// The store whose file has this path.
+fn store_of(path: &str) -> &str {
+    let folder = path.split('/').next().unwrap_or_default();
+    folder.strip_prefix(STORE_COLUMN).and_then(|rest| rest.strip_prefix('=')).unwrap_or_default()
+}
