@@ -54,6 +54,18 @@ clients: build
     CLIENTS_FOLDER="$(dirname "$(dirname "{{ program }}")")/clients" TRIBUTARY="{{ program }}" tests/clients/run.sh
     CLIENTS_FOLDER="$(dirname "$(dirname "{{ program }}")")/clients" TRIBUTARY="{{ program }}" tests/clients/drills.sh escape same_answers
 
+# Starts, kills and starves processes on one lake; `just drills --long` takes hours
+drills *args: build
+    #!/usr/bin/env bash
+    set -euo pipefail
+    folder="$(dirname "$(dirname "{{ program }}")")/drills"
+    if ! cmp --silent tests/drills/requirements.txt "$folder/requirements.txt"; then
+        python3 -m venv --clear "$folder"
+        "$folder/bin/pip" install --quiet --requirement tests/drills/requirements.txt
+        cp tests/drills/requirements.txt "$folder/"
+    fi
+    TRIBUTARY="{{ program }}" PYTHONDONTWRITEBYTECODE=1 "$folder/bin/python" tests/drills/drills.py {{ args }}
+
 # Generates three stores and serves them
 demo *args:
     cargo run --release -- demo {{ args }}

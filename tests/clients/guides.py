@@ -2,12 +2,13 @@
 
     python guides.py FLIGHT_ADDRESS KEY [POSTGRES_ADDRESS]
 
-KEY stands for the key in them, and the addresses of `tributary serve`'s documents are those of the server under test.
+KEY stands for the key in them, LAKE for the data folder, and the addresses of `tributary serve`'s documents are those of the server under test.
 """
 
 import ast
 import asyncio
 import inspect
+import os
 import pathlib
 import re
 import sys
@@ -18,7 +19,7 @@ PAGES = pathlib.Path(__file__).parent.parent.parent / "docs" / "connect"
 def main(flight: str, key: str, postgres: str = "") -> None:
     count = 0
     for page in sorted(PAGES.glob("*.md")):
-        names = {"KEY": key}
+        names = {"KEY": key, "LAKE": os.environ["TRIBUTARY_STORAGE_DATA"]}
         for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL):
             code = block.replace("grpc://127.0.0.1:32010", flight)
             if "5433" in code and not postgres:

@@ -25,6 +25,7 @@ fi
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 source "$here/server.sh"
 prepare
+python delta.py "$TRIBUTARY_STORAGE_DATA" "$TRIBUTARY"
 serve_keys demo demo-eu
 python flight_sql.py "$flight" "$key" "$other" "$url"
 python postgres.py "$postgres" "$key" "$other" "$landing" "$url"
