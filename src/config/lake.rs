@@ -26,8 +26,17 @@ fn write_duration<S: Serializer>(duration: &Duration, serializer: S) -> Result<S
 }
 
 fn read_duration<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
-    let text = String::deserialize(deserializer)?;
-    humantime::parse_duration(&text).map_err(|_| {
-        serde::de::Error::custom("it has to be a time with its unit, such as 7d, 12h, 30m or 10s")
-    })
+    /// A number without a unit comes as a number.
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        Text(String),
+        Number(serde::de::IgnoredAny),
+    }
+    let duration = match Written::deserialize(deserializer)? {
+        Written::Text(text) => humantime::parse_duration(&text).ok(),
+        Written::Number(_) => None,
+    };
+    let right = "it has to be a time with its unit, such as 7d, 12h, 30m or 10s";
+    duration.ok_or_else(|| serde::de::Error::custom(right))
 }

@@ -228,6 +228,17 @@ mod tests {
     }
 
     #[test]
+    fn a_time_needs_its_unit() {
+        let config = from_toml("[lake]\nkeep_versions_for = \"12h\"\n").unwrap();
+        assert_eq!(config.engine_options().keep_versions_for, std::time::Duration::from_hours(12));
+        for wrong in ["7", "\"7\"", "\"soon\""] {
+            let error = from_toml(&format!("[lake]\nkeep_versions_for = {wrong}\n")).unwrap_err();
+            assert!(error.message().contains("lake.keep_versions_for"), "{error}");
+            assert!(error.message().contains("7d"), "{error}");
+        }
+    }
+
+    #[test]
     fn zero_threads_are_refused() {
         let error = from_toml("[limits]\nthreads = 0\n").unwrap_err();
         assert!(error.message().contains("limits.threads must be at least 1"), "{error}");

@@ -14,7 +14,7 @@ import duckdb
 import polars as pl
 
 GUIDE = Path(__file__).parents[2] / "docs/connect/delta.md"
-STORES = ["demo", "demo-eu"]
+STORES = ["demo", "demo-eu", "demo-jp"]
 
 
 def ask(program: str, lake: str, store: str, sql: str) -> list[list[str]]:
