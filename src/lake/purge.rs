@@ -13,7 +13,7 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use serde_json::Value;
 
 use super::erase::Named;
-use super::log::{Snapshot, erasures_in_name, erasures_of, sealed_again, write_checkpoint};
+use super::log::{Snapshot, erasures_in_name, erasures_of, mend_pointer, sealed_again, write_checkpoint};
 use super::storage_error::storage_error;
 use super::table::LakeTable;
 use crate::error::{Error, Result};
@@ -147,8 +147,12 @@ impl LakeTable {
             // A checkpoint knows the files of its own version alone: this one has none of those that are gone.
             write_checkpoint(self.log(), version).await?;
             for summary in older {
-                log.delete(summary).await.map_err(unanswered)?;
+                match log.delete(summary).await {
+                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                    Err(error) => return Err(unanswered(error)),
+                }
             }
+            mend_pointer(self.log()).await?;
         }
         Ok(())
     }

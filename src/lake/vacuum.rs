@@ -13,7 +13,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::ObjectMeta;
 use object_store::path::Path;
 
-use super::log::{LONGEST_LANDING, Snapshot, erasures_in_name, erasures_of, version_in_name};
+use super::log::{LONGEST_LANDING, Snapshot, erasures_in_name, erasures_of, mend_pointer, version_in_name};
 use super::purge::unanswered;
 use super::table::LakeTable;
 use crate::error::Result;
@@ -104,6 +104,7 @@ impl LakeTable {
             Err(error) => Err(unanswered(error)),
         };
         deleted.map(gone).try_collect::<Vec<_>>().await?;
+        mend_pointer(self.log()).await?;
         Ok(vacuumed)
     }
 

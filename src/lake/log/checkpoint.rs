@@ -52,6 +52,7 @@ pub fn read_checkpoint(bytes: Bytes) -> Result<Entry, ArrowError> {
 
 /// Writes the checkpoint of a version, unless there is one, and its checksum beside it.
 pub async fn write_checkpoint(log: &LogStoreRef, version: u64) -> Result<()> {
+    mend_pointer(log).await?;
     let failed = |error| Error::unavailable("a checkpoint could not be written").with_source(error);
     let root = log.transaction_url(None).map_err(failed)?;
     let engine = log.engine(None);
@@ -72,6 +73,29 @@ pub async fn write_checkpoint(log: &LogStoreRef, version: u64) -> Result<()> {
     folder.put(&checksum_path(&path), checksum(&bytes).into()).await.map_err(failed).map(drop)
 }
 
+/// Deletes the pointer to the newest checkpoint if it names none: readers then look at the whole log, where the Delta
+/// kernel would refuse it.
+pub async fn mend_pointer(log: &LogStoreRef) -> Result<()> {
+    let failed = |error| Error::storage("the storage did not answer", error);
+    let (folder, pointer) = (log.object_store(None), Path::from("_delta_log/_last_checkpoint"));
+    let text = match folder.get(&pointer).await {
+        Ok(found) => found.bytes().await.map_err(failed)?,
+        Err(object_store::Error::NotFound { .. }) => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    let version = serde_json::from_slice::<serde_json::Value>(&text).unwrap_or_default()["version"].as_u64();
+    if let Some(version) = version {
+        let named = Path::from(format!("_delta_log/{version:020}.checkpoint.parquet"));
+        if folder.head(&named).await.is_ok() {
+            return Ok(());
+        }
+    }
+    match folder.delete(&pointer).await {
+        Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+        Err(error) => Err(failed(error)),
+    }
+}
+
 /// Deletes a checkpoint if somebody was erased after its version: it was begun before, and may know of their files.
 pub async fn withdraw_if_erased(reader: &LogReader, log: &LogStoreRef, version: u64) -> Result<()> {
     let mut later = version + 1;
@@ -85,7 +109,7 @@ pub async fn withdraw_if_erased(reader: &LogReader, log: &LogStoreRef, version: 
                     Err(error) => return Err(Error::storage("the storage did not answer", error)),
                 }
             }
-            return Ok(());
+            return mend_pointer(log).await;
         }
         later += 1;
     }
