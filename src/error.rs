@@ -101,7 +101,7 @@ pub struct Error {
     source: Option<Source>,
 }
 
-/// Whether an error was caused by a disk without room.
+/// Returns true if a disk without room caused the error.
 pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     let mut causes = std::iter::successors(Some(error), |error| error.source());
     causes.any(|cause| {

@@ -1,4 +1,4 @@
-//! How the lake is kept.
+//! Settings of the lake.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::engine::EngineOptions;
 
-/// What stays of the past.
+/// The retention of older versions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lake {
-    /// How long older versions can be read, and their files are kept: such as `7d`, `12h` or `30m`.
+    /// The time for which older versions can be read and their files are kept, such as `7d`, `12h` or `30m`.
     #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
     pub keep_versions_for: Duration,
 }

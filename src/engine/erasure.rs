@@ -203,7 +203,7 @@ fn knows_people(spec: &TableSpec) -> bool {
     reached_by(spec).is_some() || spec.columns.iter().any(|column| column.person)
 }
 
-/// Whether a refused row has an id as one of its values, as it came or as its format means it.
+/// Returns true if an id is one of a refused row's values, as the row came or with its format's escapes decoded.
 fn names(raw: &str, id: &str) -> bool {
     has_value(raw, id)
         || raw.contains('\\') && has_value(&without_json_escapes(raw), id)
@@ -245,7 +245,7 @@ fn without_json_escapes(raw: &str) -> String {
     String::from_utf16_lossy(&units)
 }
 
-/// Whether an id stands in a text by itself, not as a part of a longer word.
+/// Returns true if an id stands in a text by itself, not as a part of a longer word.
 fn has_value(raw: &str, id: &str) -> bool {
     let is_inside = |character: char| character.is_alphanumeric() || "_-.@".contains(character);
     raw.match_indices(id).any(|(at, _)| {

@@ -26,7 +26,7 @@ pub struct NightlyReport {
     pub failed: Vec<NightlyFailure>,
 }
 
-/// What the nightly batch could not do.
+/// A table that the nightly batch could not compact or compute.
 #[derive(Debug, Clone, serde::Serialize)]
 pub struct NightlyFailure {
     pub table: String,

@@ -17,12 +17,12 @@ use crate::lake::Lake;
 
 /// A landing seldom comes alone: what follows within this time is done with it.
 const QUIET: Duration = Duration::from_secs(2);
-/// How often old files are looked for.
+/// The time between two vacuums.
 const VACUUM_INTERVAL: Duration = Duration::from_hours(1);
 /// Stores that are worked for at once: a large one does not hold up all others.
 const LANES: usize = 2;
 
-/// What there is to do.
+/// A piece of upkeep.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Work {
     /// Bring a store's journeys up to date.

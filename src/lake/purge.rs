@@ -57,6 +57,7 @@ impl LakeTable {
             }
         }
         purged.files += self.delete_unfinished(store).await?;
+        purged.files += self.delete_set_aside_log().await?;
         self.forget(&whole.state.snapshot, whole.state.version, entries).await?;
         purged.add(self.search(store, named).await?);
         Ok(purged)
@@ -118,6 +119,16 @@ impl LakeTable {
             }
         }
         Ok(deleted)
+    }
+
+    /// Deletes the log files that fsck has set aside: they may name people in their statistics.
+    async fn delete_set_aside_log(&self) -> Result<u64> {
+        let aside = self.path_of("_set_aside")?;
+        let found: Vec<_> = self.storage.store.list(Some(&aside)).try_collect().await.map_err(unanswered)?;
+        for object in &found {
+            self.delete(&object.location).await?;
+        }
+        Ok(found.len() as u64)
     }
 
     /// Takes the least and greatest values of files that are in no version any more out of the log.

@@ -106,6 +106,13 @@ async fn what_a_checkpoint_stands_for_is_repaired_and_what_nothing_stands_for_is
     let fsck = engine.fsck(false, LOG_ONLY).await.unwrap();
     assert!(fsck.findings.iter().all(|finding| finding.repaired.is_some()), "{:?}", fsck.findings);
     assert_eq!(engine.fsck(false, Repairs::default()).await.unwrap().findings, []);
+    // What was set aside may name people: an erasure deletes it.
+    let aside = folder.path().join("orders/_set_aside/_delta_log");
+    assert!(std::fs::read_dir(&aside).unwrap().count() > 0);
+    let nobody = engine.person("a", "nobody").await.unwrap();
+    engine.erase(&nobody).await.unwrap();
+    engine.purge_erased(&nobody).await.unwrap();
+    assert_eq!(std::fs::read_dir(&aside).unwrap().count(), 0);
     // The newest entry: nothing else has its rows.
     let engine = open(folder.path()).await;
     land(&engine, "a", 40).await;
