@@ -238,6 +238,11 @@ pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
 /// errors met while running may carry data values or file paths, so their text stays in the log.
 impl From<DataFusionError> for Error {
     fn from(error: DataFusionError) -> Self {
+        // An error of ours says what happened, whatever the library's error is that it came from.
+        if let Some(own) = own_cause(&error) {
+            let (kind, message, place) = (own.kind, own.message.clone(), own.place);
+            return Self::new(kind, message).with_place(place).with_source(error);
+        }
         let (kind, message) = match error.find_root() {
             DataFusionError::SQL(parser, _) => (ErrorKind::InvalidRequest, format!("{parser}")),
             DataFusionError::Plan(message) | DataFusionError::Configuration(message) => {
@@ -264,15 +269,9 @@ impl From<DataFusionError> for Error {
             DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) => {
                 (ErrorKind::Unavailable, "the storage did not answer".into())
             }
-            DataFusionError::External(source) => match source.downcast_ref::<Error>() {
-                Some(own) => {
-                    let (kind, message, place) = (own.kind, own.message.clone(), own.place);
-                    return Self::new(kind, message).with_place(place).with_source(error);
-                }
-                None => match source.downcast_ref::<ModelError>() {
-                    Some(model) => (ErrorKind::InvalidRequest, model.to_string()),
-                    None => (ErrorKind::Internal, "the query failed".into()),
-                },
+            DataFusionError::External(source) => match source.downcast_ref::<ModelError>() {
+                Some(model) => (ErrorKind::InvalidRequest, model.to_string()),
+                None => (ErrorKind::Internal, "the query failed".into()),
             },
             DataFusionError::ParquetError(_) => {
                 (ErrorKind::Unavailable, "a data file could not be read; run `tributary fsck --deep`".into())
@@ -285,6 +284,11 @@ impl From<DataFusionError> for Error {
         };
         Self::new(kind, message).with_source(error)
     }
+}
+
+fn own_cause(error: &DataFusionError) -> Option<&Error> {
+    let first: &(dyn std::error::Error + 'static) = error;
+    std::iter::successors(Some(first), |cause| cause.source()).find_map(|cause| cause.downcast_ref::<Error>())
 }
 
 impl From<Error> for DataFusionError {

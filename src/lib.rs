@@ -11,6 +11,7 @@
 pub mod cache;
 pub mod cli;
 pub mod config;
+mod drills;
 pub mod engine;
 pub mod error;
 pub mod lake;

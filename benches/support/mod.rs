@@ -70,12 +70,32 @@ async fn generate(engine: &Engine, touchpoints: usize) {
     engine.nightly(Some(STORE)).await.expect("the nightly batch runs");
 }
 
-async fn land(engine: &Engine, table: &str, rows: &RecordBatch) {
+/// At least so many touchpoints.
+#[allow(dead_code, reason = "each bench has its own copy of this room, and not all need it")]
+pub fn touches(least: usize) -> RecordBatch {
+    let mut rng = ChaCha8Rng::seed_from_u64(20_250_101);
+    let mut made = Made::default();
+    for customer in 0.. {
+        if made.touch_count >= least {
+            break;
+        }
+        made.customer(&mut rng, customer);
+    }
+    made.touches()
+}
+
+/// Rows as a stream of Arrow IPC.
+pub fn as_arrow(rows: &RecordBatch) -> Vec<u8> {
     let mut bytes = Vec::new();
     let mut writer = StreamWriter::try_new(&mut bytes, &rows.schema()).expect("an IPC stream");
     writer.write(rows).expect("rows are written");
     writer.finish().expect("the stream ends");
     drop(writer);
+    bytes
+}
+
+async fn land(engine: &Engine, table: &str, rows: &RecordBatch) {
+    let bytes = as_arrow(rows);
     let body: Box<dyn Read + Send> = Box::new(Cursor::new(bytes));
     let request = LandRequest { format: Some(Format::Arrow), ..LandRequest::default() };
     engine.land(STORE, table, body, request).await.expect("generated rows land");

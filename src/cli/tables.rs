@@ -12,6 +12,9 @@ use crate::error::Error;
 /// Lists the tables of a store with their rows, files and versions.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+`landed` counts the files that are not compacted yet, `kept` the versions of the table that can be read. `compacted` and \
+`vacuumed` say when that was done last.
+
 Examples:
   tributary tables --store my-shop
   tributary tables --store my-shop --json | jq .rows")]
@@ -42,18 +45,33 @@ pub async fn run(engine: Engine, args: TablesArgs) -> Outcome {
 
 fn render(tables: &[TableInfo]) -> String {
     let mut text = text_table::empty();
-    text.set_header(["table", "rows", "files", "bytes", "version", "grain"]);
+    text.set_header([
+        "table",
+        "rows",
+        "files",
+        "landed",
+        "bytes",
+        "version",
+        "kept",
+        "compacted",
+        "vacuumed",
+        "grain",
+    ]);
     for table in tables {
         text.add_row([
             table.name.clone(),
             table.rows.to_string(),
             table.files.to_string(),
+            table.landed_files.to_string(),
             table.size_bytes.to_string(),
             table.version.map_or_else(String::new, |version| version.to_string()),
+            table.versions.to_string(),
+            table.compacted_at.clone().unwrap_or_default(),
+            table.vacuumed_at.clone().unwrap_or_default(),
             table.grain.clone(),
         ]);
     }
-    for column in text.column_iter_mut().skip(1).take(4) {
+    for column in text.column_iter_mut().skip(1).take(6) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     text.to_string()

@@ -6,18 +6,23 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::engine::EngineOptions;
 
-/// The retention of older versions.
+/// How long older versions are kept, and how long rows wait to be compacted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lake {
     /// The time for which older versions can be read and their files are kept, such as `7d`, `12h` or `30m`.
     #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
     pub keep_versions_for: Duration,
+    /// The age at which landed files are compacted, however few there are. Until then a program that reads the Delta
+    /// tables by itself sees the versions that their rows replace. A server looks ten times in this time.
+    #[serde(serialize_with = "write_duration", deserialize_with = "read_duration")]
+    pub compact_after: Duration,
 }
 
 impl Default for Lake {
     fn default() -> Self {
-        Self { keep_versions_for: EngineOptions::default().keep_versions_for }
+        let EngineOptions { keep_versions_for, compact_after, .. } = EngineOptions::default();
+        Self { keep_versions_for, compact_after }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::engine::EngineOptions;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Limits {
-    /// Memory that all running queries may hold together, in bytes.
+    /// Memory that all running queries may hold together, in bytes, and the keys of rows that are not compacted yet.
     pub query_memory_bytes: usize,
     /// Memory that one query may hold, in bytes.
     pub memory_per_query_bytes: usize,

@@ -9,6 +9,7 @@ use figment::{Figment, Provider};
 use serde::{Deserialize, Serialize};
 
 use super::{Lake, Limits, Queries, Serve, Storage};
+use crate::drills::VARIABLES;
 use crate::engine::EngineOptions;
 use crate::error::{Error, Result};
 
@@ -59,6 +60,7 @@ impl Config {
             spill_folder: self.limits.spill_folder.clone(),
             spill_bytes: self.limits.spill_bytes,
             keep_versions_for: self.lake.keep_versions_for,
+            compact_after: self.lake.compact_after,
             ..EngineOptions::default()
         }
     }
@@ -144,7 +146,7 @@ fn read_file(file: Option<&Path>) -> Result<Option<String>> {
 
 /// `TRIBUTARY_LIMITS_THREADS` is `limits.threads`; `TRIBUTARY_DATA` is short for `TRIBUTARY_STORAGE_DATA`.
 fn environment() -> impl Provider {
-    Env::prefixed(ENV_PREFIX).ignore(&FLAG_VARIABLES).map(|key| {
+    Env::prefixed(ENV_PREFIX).ignore(&FLAG_VARIABLES).ignore(VARIABLES).map(|key| {
         if key == "data" {
             return "storage.data".into();
         }

@@ -4,13 +4,13 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{FieldRef, Schema, SchemaRef};
-use chrono::Utc;
+use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use futures::TryStreamExt;
 
 use super::open::{Engine, check_store};
 use crate::error::Result;
-use crate::lake::LakeTable;
+use crate::lake::{History, LakeTable};
 use crate::query::{self, ParamSpec, Params, QUERIES};
 use crate::session::{Pins, SCHEMA, View, Views};
 
@@ -23,9 +23,21 @@ pub struct TableInfo {
     /// Rows that a query sees: of each key the newest.
     pub rows: u64,
     pub files: usize,
+    /// Those of them that are landed and not compacted yet.
+    #[serde(default)]
+    pub landed_files: usize,
     pub size_bytes: u64,
     /// `None` where nothing has been landed yet, by any store.
     pub version: Option<u64>,
+    /// Versions of the table that can be read.
+    #[serde(default)]
+    pub versions: usize,
+    /// When the newest of the store's compacted files was written, as RFC 3339 in UTC.
+    #[serde(default)]
+    pub compacted_at: Option<String>,
+    /// When the table's files were last vacuumed, written in the same way.
+    #[serde(default)]
+    pub vacuumed_at: Option<String>,
 }
 
 /// The columns of a table, or of a named query as a view.
@@ -70,16 +82,23 @@ impl Engine {
             let snapshot = table.snapshot().await?;
             let files = snapshot.files_of(store);
             let size_bytes = files.iter().map(|file| file.size_bytes).sum();
+            let (compacted, landed): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_compacted());
+            let written_ms = compacted.iter().filter_map(|file| file.written_ms).max();
             let files = files.len();
             let spec = &table.spec;
+            let History { versions, vacuumed_at } = table.history().await?;
             tables.push(TableInfo {
                 name: spec.name.clone(),
                 summary: spec.summary.clone(),
                 grain: spec.grain.clone(),
                 rows: if files == 0 { 0 } else { self.row_count(store, &spec.name).await? },
                 files,
+                landed_files: landed.len(),
                 size_bytes,
                 version: snapshot.version,
+                versions,
+                compacted_at: written_ms.and_then(DateTime::from_timestamp_millis).map(in_utc),
+                vacuumed_at: vacuumed_at.map(in_utc),
             });
         }
         Ok(tables)
@@ -153,6 +172,10 @@ impl Engine {
         });
         Ok(counts.map(i64::cast_unsigned).sum())
     }
+}
+
+fn in_utc(at: DateTime<Utc>) -> String {
+    at.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 fn described(table: &Arc<LakeTable>) -> TableSchema {

@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::NaiveDate;
+use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use object_store::ObjectStore;
 
 use super::journeys::{Journeys, journeys_table};
 use super::listing::TableSchema;
-use super::upkeep::Upkeep;
+use super::upkeep::{Ages, Upkeep};
 use crate::cache::AnswerCache;
 use crate::error::{Error, Result};
 use crate::lake::{Lake, Storage};
@@ -26,7 +27,7 @@ const REMEMBERED_ZONES: u64 = 10_000;
 pub struct EngineOptions {
     /// A folder with further `.sql` files, beside the embedded ones.
     pub queries_folder: Option<PathBuf>,
-    /// Memory that all running queries may hold together, in bytes.
+    /// Memory that all running queries may hold together, in bytes, and the keys of rows that are not compacted yet.
     pub query_memory_bytes: usize,
     /// Memory that one query may hold, in bytes.
     pub memory_per_query_bytes: usize,
@@ -50,6 +51,9 @@ pub struct EngineOptions {
     pub background_compaction: bool,
     /// How long older versions of tables can be read, and their files are kept.
     pub keep_versions_for: Duration,
+    /// How old a landed file becomes before it is compacted, however few there are. Until then a program that reads the
+    /// Delta tables by itself sees the versions that its rows replace.
+    pub compact_after: Duration,
 }
 
 impl Default for EngineOptions {
@@ -68,6 +72,7 @@ impl Default for EngineOptions {
             spill_bytes: 10 << 30,
             background_compaction: true,
             keep_versions_for: Duration::from_hours(7 * 24),
+            compact_after: Duration::from_hours(24),
         }
     }
 }
@@ -130,23 +135,25 @@ impl Engine {
     async fn open_storage(storage: Storage, options: EngineOptions) -> Result<Self> {
         let registry = Registry::load(options.queries_folder.as_deref())?;
         let limits = Limits {
-            memory_bytes: options.query_memory_bytes,
             query_memory_bytes: options.memory_per_query_bytes,
             spill_bytes: options.spill_bytes,
             threads: options.threads,
         };
         let scratch = Scratch::open(options.spill_folder.as_deref())?;
         // What a rollup's table looks like is what its query returns: planned over the raw tables alone.
-        let raw = Arc::new(Lake::open(storage.clone(), Vec::new())?);
+        let memory: Arc<dyn MemoryPool> = Arc::new(FairSpillPool::new(options.query_memory_bytes));
+        let raw = Arc::new(Lake::open(storage.clone(), Vec::new(), memory.clone())?);
         let raw = Sessions::new(raw, limits, &scratch)?;
         let mut derived = super::nightly::derived_tables(&raw, &registry).await?;
         drop(raw);
         derived.push(journeys_table()?);
-        let lake = Arc::new(Lake::open(storage, derived)?);
+        let lake = Arc::new(Lake::open(storage, derived, memory)?);
         let sessions = Arc::new(Sessions::new(lake.clone(), limits, &scratch)?);
         let journeys = Arc::new(Journeys::new(lake.clone(), sessions.clone()));
-        let upkeep =
-            Upkeep::start(lake.clone(), journeys.clone(), sessions.task_context(), options.keep_versions_for);
+        // Nothing ever becomes so old.
+        let compact_after = if options.background_compaction { options.compact_after } else { Duration::MAX };
+        let ages = Ages { keep_versions_for: options.keep_versions_for, compact_after };
+        let upkeep = Upkeep::start(lake.clone(), journeys.clone(), sessions.task_context(), ages);
         let cache = AnswerCache::new(options.cache_memory_bytes);
         let bound = moka::sync::Cache::new(REMEMBERED_BINDINGS);
         let zones = moka::future::Cache::new(REMEMBERED_ZONES);
@@ -185,7 +192,7 @@ impl Engine {
 
     /// Whether so much was landed in a table since its compaction that reading it suffers.
     pub fn is_compaction_due(&self, store: &str, table: &str) -> bool {
-        self.inner.lake.is_compaction_due(store, table)
+        self.inner.lake.is_compaction_due(store, table, self.inner.options.compact_after)
     }
 
     /// The folder of what does not fit into memory; it is removed with the engine.

@@ -13,12 +13,16 @@ use tokio::time::Instant;
 
 use super::journeys::{INPUTS, Journeys};
 use crate::error::ErrorKind;
-use crate::lake::Lake;
+use crate::lake::{Lake, is_due};
 
 /// A landing seldom comes alone: what follows within this time is done with it.
 const QUIET: Duration = Duration::from_secs(2);
 /// The time between two vacuums.
 const VACUUM_INTERVAL: Duration = Duration::from_hours(1);
+/// Landed files are looked for that have become too old so often in the time that they may become old, within bounds.
+const LOOKS_PER_AGE: u32 = 10;
+const LEAST_LOOK_INTERVAL: Duration = Duration::from_secs(1);
+const LONGEST_LOOK_INTERVAL: Duration = Duration::from_hours(1);
 /// Stores that are worked for at once: a large one does not hold up all others.
 const LANES: usize = 2;
 
@@ -29,6 +33,8 @@ enum Work {
     Follow { store: String },
     /// Compact one of a store's tables.
     Compact { store: String, table: String },
+    /// Look for landed files that have become too old.
+    Look,
     /// Delete what no version needs any more.
     Vacuum,
 }
@@ -38,7 +44,8 @@ impl Work {
     fn lane(&self) -> &str {
         match self {
             Work::Follow { store } | Work::Compact { store, .. } => store,
-            Work::Vacuum => "",
+            Work::Look => "look",
+            Work::Vacuum => "vacuum",
         }
     }
 }
@@ -77,9 +84,19 @@ impl Queue {
     }
 }
 
+/// Ages at which the upkeep does something.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Ages {
+    /// Of versions that are not needed any more.
+    pub keep_versions_for: Duration,
+    /// Of landed files that are to be compacted.
+    pub compact_after: Duration,
+}
+
 #[derive(Debug)]
 pub(super) struct Upkeep {
     lake: Arc<Lake>,
+    ages: Ages,
     queue: Arc<Mutex<Queue>>,
     /// How much waits or is being done.
     pending: watch::Sender<usize>,
@@ -91,18 +108,13 @@ pub(super) struct Upkeep {
 
 impl Upkeep {
     /// Starts the worker on the current runtime. It ends when this is closed or dropped.
-    pub fn start(
-        lake: Arc<Lake>,
-        journeys: Arc<Journeys>,
-        context: Arc<TaskContext>,
-        keep_versions_for: Duration,
-    ) -> Self {
+    pub fn start(lake: Arc<Lake>, journeys: Arc<Journeys>, context: Arc<TaskContext>, ages: Ages) -> Self {
         let (pending, changed) = watch::channel(0);
         let (hurry, hurried) = watch::channel(0);
         let (closing, closed) = watch::channel(false);
         let queue = Arc::new(Mutex::default());
         let dispatcher = Dispatcher {
-            worker: Worker { lake: lake.clone(), journeys, context, keep_versions_for },
+            worker: Worker { lake: lake.clone(), journeys, context, ages },
             queue: queue.clone(),
             pending: pending.clone(),
             changed,
@@ -110,7 +122,7 @@ impl Upkeep {
             closing: closed,
         };
         let worker = tokio::sync::Mutex::new(Some(tokio::spawn(dispatcher.run())));
-        Self { lake, queue, pending, hurry, closing, worker }
+        Self { lake, ages, queue, pending, hurry, closing, worker }
     }
 
     /// Notes that rows were landed: the journeys follow soon, and a table that has enough of them is compacted.
@@ -118,7 +130,7 @@ impl Upkeep {
         if INPUTS.contains(&table) {
             self.queue(Work::Follow { store: store.to_owned() });
         }
-        if self.lake.is_compaction_due(store, table) {
+        if self.lake.is_compaction_due(store, table, self.ages.compact_after) {
             self.queue(Work::Compact { store: store.to_owned(), table: table.to_owned() });
         }
     }
@@ -149,6 +161,9 @@ impl Upkeep {
     }
 }
 
+/// A piece of work that is done, and what it has found to do.
+type Done = (Work, Vec<Work>);
+
 /// Hands work to a few lanes, the oldest first.
 struct Dispatcher {
     worker: Worker,
@@ -161,8 +176,11 @@ struct Dispatcher {
 
 impl Dispatcher {
     async fn run(mut self) {
-        let mut lanes: JoinSet<Work> = JoinSet::new();
-        let mut vacuum = tokio::time::interval_at(Instant::now() + VACUUM_INTERVAL, VACUUM_INTERVAL);
+        let mut lanes: JoinSet<Done> = JoinSet::new();
+        let every = |interval| tokio::time::interval_at(Instant::now() + interval, interval);
+        let look_interval = self.worker.ages.compact_after / LOOKS_PER_AGE;
+        let mut look = every(look_interval.clamp(LEAST_LOOK_INTERVAL, LONGEST_LOOK_INTERVAL));
+        let mut vacuum = every(VACUUM_INTERVAL);
         loop {
             let is_closing = *self.closing.borrow();
             if is_closing && lanes.is_empty() {
@@ -174,8 +192,8 @@ impl Dispatcher {
                 Ok(work) => {
                     let worker = self.worker.clone();
                     lanes.spawn(async move {
-                        worker.work(&work).await;
-                        work
+                        let found = worker.work(&work).await;
+                        (work, found)
                     });
                     continue;
                 }
@@ -189,6 +207,7 @@ impl Dispatcher {
             };
             tokio::select! {
                 () = until_due => {}
+                _ = look.tick() => self.add(Work::Look),
                 _ = vacuum.tick() => self.add(Work::Vacuum),
                 Some(done) = lanes.join_next() => self.end(done),
                 changed = self.changed.changed() => if changed.is_err() { return },
@@ -209,10 +228,14 @@ impl Dispatcher {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner).next(is_hurried)
     }
 
-    fn end(&self, done: Result<Work, tokio::task::JoinError>) {
+    fn end(&self, done: Result<Done, tokio::task::JoinError>) {
         let mut queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner);
         match done {
-            Ok(work) => drop(queue.lanes_in_use.remove(work.lane())),
+            Ok((work, found)) => {
+                queue.lanes_in_use.remove(work.lane());
+                drop(queue);
+                found.into_iter().for_each(|work| self.add(work));
+            }
             Err(error) => {
                 // Which lane it was is not known: the other one ends soon.
                 queue.lanes_in_use.clear();
@@ -228,16 +251,40 @@ struct Worker {
     lake: Arc<Lake>,
     journeys: Arc<Journeys>,
     context: Arc<TaskContext>,
-    keep_versions_for: Duration,
+    ages: Ages,
 }
 
 impl Worker {
-    async fn work(&self, work: &Work) {
+    /// Does a piece of work, and gives back what it has found to do.
+    async fn work(&self, work: &Work) -> Vec<Work> {
         match work {
             Work::Follow { store } => self.follow(store).await,
             Work::Compact { store, table } => self.compact(store, table).await,
+            Work::Look => return self.look().await,
             Work::Vacuum => self.vacuum().await,
         }
+        Vec::new()
+    }
+
+    /// The tables of each store that have to be compacted.
+    async fn look(&self) -> Vec<Work> {
+        let mut due = Vec::new();
+        for table in self.lake.tables() {
+            let name = &table.spec.name;
+            let snapshot = match table.snapshot().await {
+                Ok(snapshot) => snapshot,
+                Err(error) => {
+                    tracing::warn!(table = name, error = ?error, "the table could not be looked at");
+                    continue;
+                }
+            };
+            for store in snapshot.stores() {
+                if is_due(snapshot.files_of(store), self.ages.compact_after) {
+                    due.push(Work::Compact { store: store.to_owned(), table: name.clone() });
+                }
+            }
+        }
+        due
     }
 
     /// Brings the journeys up to date, if they are kept.
@@ -256,7 +303,7 @@ impl Worker {
 
     async fn compact(&self, store: &str, name: &str) {
         // Several landings may have asked for one compaction.
-        if !self.lake.is_compaction_due(store, name) {
+        if !self.lake.is_compaction_due(store, name, self.ages.compact_after) {
             return;
         }
         // What they have not seen is not compacted.
@@ -273,7 +320,7 @@ impl Worker {
     async fn vacuum(&self) {
         for table in self.lake.tables() {
             let name = &table.spec.name;
-            match table.vacuum(self.keep_versions_for, false).await {
+            match table.vacuum(self.ages.keep_versions_for, false).await {
                 Ok(vacuumed) => tracing::debug!(table = name, ?vacuumed, "vacuumed"),
                 Err(error) => tracing::warn!(table = name, error = ?error, "the vacuum failed"),
             }

@@ -8,9 +8,11 @@ use arrow::array::{
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::physical_plan::collect_partitioned;
 use tributary_udfs::SortedRuns as _;
 
+use super::landed_keys::LandedKeys;
 use super::landing::{Batch, BatchName, Landing};
 use super::storage::Storage;
 use super::table::LakeTable;
@@ -65,10 +67,11 @@ async fn rows_that_were_landed_before_a_column_have_nulls_in_it() {
     let mut before = TableSpec::clone(&spec);
     before.columns.retain(|column| column.name != "milestone");
     let storage = Storage::open("memory:").unwrap();
-    let table = Arc::new(LakeTable::new(Arc::new(before), storage.clone()).unwrap());
+    let keys = Arc::new(LandedKeys::new(Arc::new(UnboundedMemoryPool::default())));
+    let table = Arc::new(LakeTable::new(Arc::new(before), storage.clone(), keys.clone()).unwrap());
     land(&table, "a", None).await;
 
-    let table = Arc::new(LakeTable::new(spec, storage).unwrap());
+    let table = Arc::new(LakeTable::new(spec, storage, keys).unwrap());
     assert_eq!(milestones(&table).await, [("a".to_owned(), None)]);
     land(&table, "b", Some("lead")).await;
     let both = [("a".to_owned(), None), ("b".to_owned(), Some("lead".to_owned()))];

@@ -2,17 +2,21 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::TaskContext;
 use futures::StreamExt;
 
+use super::landed_keys::Room;
 use super::log::{Change, DATA_VERSION_TAG, DataFile, NewFile, Operation};
 use super::newest::{NewestVersions, read_file};
 use super::provider::StoreTable;
 use super::row_order::{FileOrder, version_columns};
 use super::table::LakeTable;
 use super::write::FileWriter;
+use crate::drills::{Point, reach};
 use crate::error::Result;
+use crate::schema::INGESTED_AT_COLUMN;
 
 /// Landed files from here on are worth a compaction, however small: each is one more run to merge.
 const MANY_FILES: usize = 64;
@@ -22,12 +26,19 @@ const MANY_ROWS: u64 = 500_000;
 /// was landed, not the history.
 const LEAST_PART: u64 = 5;
 
-/// Whether the landed ones among a store's files slow down reading enough to be compacted.
-pub fn is_due(files: &[Arc<DataFile>]) -> bool {
+/// Whether the landed ones among a store's files slow down reading enough to be compacted, or one of them is so old.
+pub fn is_due(files: &[Arc<DataFile>], compact_after: Duration) -> bool {
     let (compacted, landed): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_compacted());
     let row_count = |files: &[&Arc<DataFile>]| files.iter().map(|file| file.row_count).sum::<u64>();
     let landed_rows = row_count(&landed);
-    landed.len() >= MANY_FILES || landed_rows >= MANY_ROWS.max(row_count(&compacted) / LEAST_PART)
+    let oldest_us = chrono::Utc::now().timestamp_micros().saturating_sub_unsigned(micros(compact_after));
+    landed.iter().any(|file| file.instants(INGESTED_AT_COLUMN).1 <= oldest_us)
+        || landed.len() >= MANY_FILES
+        || landed_rows >= MANY_ROWS.max(row_count(&compacted) / LEAST_PART)
+}
+
+fn micros(duration: Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
 }
 
 /// Compacts one store's files of a table; says whether there was anything to do.
@@ -52,9 +63,9 @@ pub async fn compact_store(
         return Ok(false);
     }
     let newest = if files.len() == all.len() {
-        table.newest_versions(store, &files).await?
+        table.newest_versions_within(store, &files, Room::Taken).await?
     } else {
-        Some(NewestVersions::update(Arc::default(), table, &files).await?)
+        Some(NewestVersions::update(None, table, &files, Room::Taken).await?)
     };
     let months = affected_months(table, &files, newest.as_ref()).await?;
     let (affected, others): (Vec<_>, Vec<_>) =
@@ -66,6 +77,7 @@ pub async fn compact_store(
         table.discard(&rewrite.change.adds).await;
         return Err(error);
     }
+    reach(Point::Compaction);
     table.commit(rewrite.change).await?;
     Ok(true)
 }

@@ -36,6 +36,15 @@ impl KeyVersions {
         self.newest.reserve(keys);
     }
 
+    /// The bytes that the map takes once it has so many keys more.
+    pub fn bytes_with(&self, keys: usize) -> usize {
+        // As the library lays a table out: a power of two of places, of which one in eight stays free, with a byte each.
+        let places = |keys: usize| (keys * 8 / 7).next_power_of_two();
+        let needed = self.newest.capacity().max(self.newest.len() + keys);
+        places(needed) * (size_of::<(KeyHash, u32)>() + 1)
+            + self.versions.capacity() * size_of::<RowVersion>()
+    }
+
     pub fn insert(&mut self, key: &[u8], version: RowVersion) {
         let number = self.number(version);
         let versions = &self.versions;

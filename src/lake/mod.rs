@@ -8,6 +8,7 @@ mod encode;
 mod erase;
 mod fsck;
 mod key_versions;
+mod landed_keys;
 mod landing;
 mod log;
 mod lookup;
@@ -34,6 +35,7 @@ mod added_columns_tests;
 #[cfg(test)]
 mod version_tests;
 
+pub use compact::is_due;
 pub use derived::{Refresh, Seen};
 pub use erase::{Erased, Named, SeenAnew};
 pub use fsck::{Finding, Fsck, Repairs};
@@ -48,5 +50,5 @@ pub use seeds::benchmark_seeds;
 pub use storage::Storage;
 pub use table::LakeTable;
 pub use tables::Lake;
-pub use vacuum::Vacuumed;
+pub use vacuum::{History, Vacuumed};
 pub use write::FileWriter;

@@ -25,6 +25,7 @@ use parquet::arrow::async_reader::{AsyncFileReader, ParquetRecordBatchStreamBuil
 use parquet::file::metadata::ParquetMetaData;
 
 use super::key_versions::KeyVersions;
+use super::landed_keys::{KeyMemory, Room};
 use super::log::DataFile;
 use super::row_order::{
     FileOrder, RowVersion, as_of_bounds_us, row_versions, version_columns, with_landed_instants,
@@ -35,27 +36,38 @@ use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 
 /// The newest version of every key of some landed files, among all files of a store.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug)]
 pub struct NewestVersions {
     landed: HashSet<String>,
     /// Compacted files whose versions are in the map, too: a version that comes late may be older than theirs.
     compared: HashSet<String>,
     versions: KeyVersions,
+    memory: KeyMemory,
+    room: Room,
 }
 
 impl NewestVersions {
     /// Brings the map up to these files: adds what is new, or starts again if a file has gone.
-    pub async fn update(known: Arc<Self>, table: &LakeTable, files: &[Arc<DataFile>]) -> Result<Arc<Self>> {
+    pub async fn update(
+        known: Option<Arc<Self>>,
+        table: &LakeTable,
+        files: &[Arc<DataFile>],
+        room: Room,
+    ) -> Result<Arc<Self>> {
         let (compacted, landed): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_compacted());
         let wanted: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
         let is_there = |path: &String| wanted.contains(path.as_str());
-        let is_usable = known.landed.iter().chain(&known.compared).all(is_there);
-        if is_usable && known.landed.len() == landed.len() {
-            return Ok(known);
-        }
-        let mut newest = if is_usable { Arc::unwrap_or_clone(known) } else { Self::default() };
+        let usable = known.filter(|known| known.landed.iter().chain(&known.compared).all(is_there));
+        let mut newest = match usable {
+            Some(known) if known.landed.len() == landed.len() => return Ok(known),
+            Some(known) => Arc::try_unwrap(known).or_else(|known| known.copied(room))?,
+            None => Self::holding(table.keys.memory(&table.spec.name)),
+        };
+        newest.room = room;
         let added: Vec<_> = landed.into_iter().filter(|file| !newest.landed.contains(&file.path)).collect();
-        newest.versions.reserve(added.iter().map(|file| file.row_count as usize).sum());
+        let keys = added.iter().map(|file| file.row_count as usize).sum();
+        newest.memory.hold(newest.versions.bytes_with(keys), room)?;
+        newest.versions.reserve(keys);
         for file in &added {
             newest.landed.insert(file.path.clone());
             newest.add_file(table, file, KeyVersions::insert).await?;
@@ -67,6 +79,20 @@ impl NewestVersions {
             newest.add_file(table, file, KeyVersions::update).await?;
         }
         Ok(Arc::new(newest))
+    }
+
+    /// A map of no keys.
+    pub(super) fn holding(memory: KeyMemory) -> Self {
+        let (landed, compared) = (HashSet::new(), HashSet::new());
+        Self { landed, compared, versions: KeyVersions::default(), memory, room: Room::Asked }
+    }
+
+    /// A copy, while queries read this.
+    fn copied(&self, room: Room) -> Result<Self> {
+        let memory = self.memory.another();
+        memory.hold(self.versions.bytes_with(0), room)?;
+        let (landed, compared) = (self.landed.clone(), self.compared.clone());
+        Ok(Self { landed, compared, versions: self.versions.clone(), memory, room })
     }
 
     async fn add_file(
@@ -83,6 +109,7 @@ impl NewestVersions {
             for (key, version) in keys.iter().zip(row_versions(&batch, Some(order))?) {
                 add(&mut self.versions, key.data(), version);
             }
+            self.memory.hold(self.versions.bytes_with(0), self.room)?;
         }
         Ok(())
     }

@@ -16,6 +16,7 @@ use super::erase::Named;
 use super::log::{Snapshot, erasures_in_name, erasures_of, mend_pointer, sealed_again, write_checkpoint};
 use super::storage_error::storage_error;
 use super::table::LakeTable;
+use crate::drills::{Bug, Point, has, reach};
 use crate::error::{Error, Result};
 use crate::schema::STORE_COLUMN;
 
@@ -42,16 +43,17 @@ impl LakeTable {
     /// Deletes the store's files that no version has any more, and takes what the log says of them out of it. A query
     /// that still reads an older version is told that a file could not be read. Then searches what is left.
     pub async fn purge(&self, store: &str, named: &Named) -> Result<Purged> {
+        let older = if has(Bug::PurgeByDifference) { self.reader().load().await? } else { None };
         let found = self.objects_of(store).await?;
         let entries = self.entries().await?;
         let Some(whole) = self.reader().load().await? else { return Ok(Purged::default()) };
         let erasures = whole.state.noted(&erasures_of(store)).unwrap_or(0);
         let mut purged = Purged::default();
         for (path, object) in found {
-            if whole.state.snapshot.has(store, &path) {
+            if older.as_ref().unwrap_or(&whole).state.snapshot.has(store, &path) {
                 continue;
             }
-            if whole.removed.contains_key(&path) || erasures_in_name(&path) < erasures {
+            if whole.removed.contains_key(&path) || erasures_in_name(&path) < erasures || older.is_some() {
                 self.delete(&object.location).await?;
                 purged.files += 1;
             }
@@ -196,6 +198,7 @@ impl LakeTable {
     }
 
     async fn delete(&self, location: &Path) -> Result<()> {
+        reach(Point::Erase);
         match self.storage.store.delete(location).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
             Err(error) => Err(unanswered(error)),

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::log::{Change, Note, Operation};
 use super::table::LakeTable;
 use super::write::FileWriter;
+use crate::drills::{Point, reach};
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 
@@ -36,6 +37,7 @@ pub async fn replace_store(
         stream::iter(stamped).map(|rows| rows.map_err(Into::into)),
     );
     change.adds = writer.write_sorted(None, Box::pin(rows)).await?;
+    reach(Point::Rollup);
     table.commit(change).await.map(drop)
 }
 

@@ -1,6 +1,5 @@
 //! One table of the lake: its newest snapshot, and commits to it.
 
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicI64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, Weak};
 
@@ -11,6 +10,7 @@ use object_store::{ObjectStore, ObjectStoreExt as _};
 use parquet::file::metadata::ParquetMetaData;
 use tokio::task::JoinSet;
 
+use super::landed_keys::{LandedKeys, Room};
 use super::log::{
     Change, DataFile, LogReader, LogState, Made, NewFile, Refusal, Snapshot, SumsOfTable, Writer,
     erasures_of, withdraw_if_erased, write_checkpoint,
@@ -19,6 +19,7 @@ use super::newest::{NewestVersions, read_metadata};
 use super::provider::StoreTable;
 use super::runs::StoreRuns;
 use super::storage::Storage;
+use crate::drills::{Bug, has};
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 
@@ -30,9 +31,6 @@ const FILES_PER_COMMIT: u64 = 50;
 /// Snapshots that are remembered before those are forgotten that nobody reads any more.
 const MOST_HELD: usize = 64;
 
-/// The newest landed versions of one store's keys, kept from scan to scan.
-type NewestOfStore = Arc<tokio::sync::Mutex<Arc<NewestVersions>>>;
-
 pub struct LakeTable {
     pub spec: Arc<TableSpec>,
     pub storage: Storage,
@@ -42,7 +40,7 @@ pub struct LakeTable {
     state: tokio::sync::Mutex<Option<LogState>>,
     /// The state's snapshot, for readers.
     current: RwLock<Arc<Snapshot>>,
-    newest: Mutex<HashMap<String, NewestOfStore>>,
+    pub(super) keys: Arc<LandedKeys>,
     /// Snapshots that somebody may still read: their files are not vacuumed.
     pub(super) held: Mutex<Vec<Weak<Snapshot>>>,
     last_landed_us: AtomicI64,
@@ -57,7 +55,7 @@ impl std::fmt::Debug for LakeTable {
 }
 
 impl LakeTable {
-    pub fn new(spec: Arc<TableSpec>, storage: Storage) -> Result<Self> {
+    pub fn new(spec: Arc<TableSpec>, storage: Storage, keys: Arc<LandedKeys>) -> Result<Self> {
         let url = storage.table_url(&spec.name)?;
         let path = storage.table_path(&spec.name)?;
         let folder = Arc::new(PrefixStore::new(storage.store.clone(), path.clone()));
@@ -73,7 +71,7 @@ impl LakeTable {
             storage,
             state: tokio::sync::Mutex::default(),
             current: RwLock::default(),
-            newest: Mutex::default(),
+            keys,
             held: Mutex::default(),
             last_landed_us: AtomicI64::new(0),
             checkpoints: Mutex::default(),
@@ -100,7 +98,11 @@ impl LakeTable {
 
     /// One store's table at a version, ready to scan.
     pub async fn store_table(self: &Arc<Self>, store: &str, snapshot: &Snapshot) -> Result<StoreTable> {
-        let files = snapshot.files_of(store).to_vec();
+        let files = if has(Bug::NoStoreWall) {
+            snapshot.files().cloned().collect()
+        } else {
+            snapshot.files_of(store).to_vec()
+        };
         let newest = self.newest_versions(store, &files).await?;
         StoreTable::try_new(self.clone(), store, files, newest)
     }
@@ -129,24 +131,28 @@ impl LakeTable {
         store: &str,
         files: &[Arc<DataFile>],
     ) -> Result<Option<Arc<NewestVersions>>> {
-        let is_compacted = files.iter().all(|file| file.is_compacted());
-        let of_store = self.newest_of(store);
-        // Another store's keys are read beside this one's.
-        let mut cached = of_store.lock().await;
-        // A single file has every key once, but perhaps keys that stand for no row.
-        if is_compacted || (files.len() == 1 && self.spec.group_marker.is_none()) {
-            *cached = Arc::default();
-            return Ok(None);
-        }
-        let known = std::mem::take(&mut *cached);
-        let newest = NewestVersions::update(known, self, files).await?;
-        *cached = newest.clone();
-        Ok(Some(newest))
+        self.newest_versions_within(store, files, Room::Asked).await
     }
 
-    fn newest_of(&self, store: &str) -> NewestOfStore {
-        let mut newest = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
-        newest.entry(store.to_owned()).or_default().clone()
+    /// The same for a compaction, which goes on if there is no room for the keys.
+    pub async fn newest_versions_within(
+        &self,
+        store: &str,
+        files: &[Arc<DataFile>],
+        room: Room,
+    ) -> Result<Option<Arc<NewestVersions>>> {
+        let is_compacted = files.iter().all(|file| file.is_compacted());
+        let of_store = self.keys.of_store(&self.spec.name, store);
+        // Another store's keys are read beside this one's.
+        let mut cached = of_store.lock().await;
+        let known = cached.take();
+        // A single file has every key once, but perhaps keys that stand for no row.
+        if is_compacted || (files.len() == 1 && self.spec.group_marker.is_none()) {
+            return Ok(None);
+        }
+        let newest = NewestVersions::update(known, self, files, room).await?;
+        *cached = Some(newest.clone());
+        Ok(Some(newest))
     }
 
     /// The instant of a landing, in microseconds: now, but later than everything landed before.

@@ -2,10 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::MemoryPool;
 
 use super::compact::{compact_store, is_due};
+use super::landed_keys::LandedKeys;
 use super::landing::Landing;
 use super::storage::Storage;
 use super::table::LakeTable;
@@ -27,17 +30,20 @@ struct Entry {
 #[derive(Debug)]
 pub struct Lake {
     pub storage: Storage,
+    keys: Arc<LandedKeys>,
     entries: BTreeMap<String, Entry>,
 }
 
 impl Lake {
-    /// Opens the raw tables and the given derived ones; none is made before something is landed in it.
-    pub fn open(storage: Storage, derived: Vec<TableSpec>) -> Result<Self> {
+    /// Opens the raw tables and the given derived ones; none is made before something is landed in it. The keys of landed
+    /// rows are held in the memory that queries share.
+    pub fn open(storage: Storage, derived: Vec<TableSpec>, memory: Arc<dyn MemoryPool>) -> Result<Self> {
+        let keys = Arc::new(LandedKeys::new(memory));
         let raw = tables()?.values().cloned();
         let mut entries = BTreeMap::new();
         for spec in raw.chain(derived.into_iter().map(Arc::new)) {
             let name = spec.name.clone();
-            let table = Arc::new(LakeTable::new(spec, storage.clone())?);
+            let table = Arc::new(LakeTable::new(spec, storage.clone(), keys.clone())?);
             let landing = Landing::start(table.clone());
             if entries
                 .insert(name.clone(), Entry { table, landing, compacting: tokio::sync::Mutex::default() })
@@ -46,7 +52,12 @@ impl Lake {
                 return Err(Error::invalid(format!("table {name}: there are two of this name")));
             }
         }
-        Ok(Self { storage, entries })
+        Ok(Self { storage, keys, entries })
+    }
+
+    /// The memory that the keys of landed rows and queries share.
+    pub fn memory(&self) -> &Arc<dyn MemoryPool> {
+        self.keys.pool()
     }
 
     pub fn names(&self) -> impl Iterator<Item = &str> {
@@ -99,9 +110,9 @@ impl Lake {
         Ok(least)
     }
 
-    /// Whether so much was landed in a table since its compaction that reading it suffers.
-    pub fn is_compaction_due(&self, store: &str, name: &str) -> bool {
-        self.table(name).is_ok_and(|table| is_due(table.current().files_of(store)))
+    /// Whether so much was landed in a table since its compaction that reading it suffers, or any of it so long ago.
+    pub fn is_compaction_due(&self, store: &str, name: &str, compact_after: Duration) -> bool {
+        self.table(name).is_ok_and(|table| is_due(table.current().files_of(store), compact_after))
     }
 
     /// Commits what is waiting, and refuses what comes after.

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 use futures::{StreamExt, TryStreamExt};
-use object_store::ObjectMeta;
 use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStoreExt as _};
 
 use super::log::{LONGEST_LANDING, Snapshot, erasures_in_name, erasures_of, mend_pointer, version_in_name};
 use super::purge::unanswered;
 use super::table::LakeTable;
+use crate::drills::{Bug, Point, has, reach};
 use crate::error::Result;
 use crate::schema::STORE_COLUMN;
 
@@ -23,6 +24,8 @@ use crate::schema::STORE_COLUMN;
 const ORPHAN_GRACE: Duration = LONGEST_LANDING.saturating_mul(2);
 /// Log entries are kept at least so long: a process that looks seldom must find the next one.
 const LEAST_LOG_RETENTION: Duration = Duration::from_hours(1);
+/// Says when the table was vacuumed the last time.
+const LAST_VACUUM: &str = "_last_vacuum";
 /// Entries that are read at once.
 const READS_AT_ONCE: usize = 16;
 
@@ -38,12 +41,36 @@ pub struct Vacuumed {
     pub files_kept: u64,
 }
 
+/// What is kept of a table's past.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct History {
+    /// Versions that can be read.
+    pub versions: usize,
+    pub vacuumed_at: Option<DateTime<Utc>>,
+}
+
 /// What a table's folder has.
+#[derive(Default)]
 struct Listing {
     data: Vec<ObjectMeta>,
     /// By the version in their name.
     entries: Vec<(u64, ObjectMeta)>,
     checkpoints: Vec<(u64, ObjectMeta)>,
+}
+
+impl Listing {
+    fn of_log(objects: Vec<ObjectMeta>) -> Self {
+        let mut listing = Self::default();
+        for object in objects {
+            let Some(version) = object.location.filename().and_then(version_in_name) else { continue };
+            match object.location.extension() {
+                Some("json") => listing.entries.push((version, object)),
+                Some("parquet" | "xxh64") => listing.checkpoints.push((version, object)),
+                _ => {}
+            }
+        }
+        listing
+    }
 }
 
 impl LakeTable {
@@ -52,6 +79,8 @@ impl LakeTable {
         let mut listing = self.list_folder().await?;
         let removed = self.removals(&listing.entries).await?;
         let Some(whole) = self.reader().load().await? else { return Ok(Vacuumed::default()) };
+        let (keep, grace) =
+            if has(Bug::VacuumedEarly) { (Duration::ZERO, Duration::ZERO) } else { (keep, ORPHAN_GRACE) };
         let now = Utc::now();
         let base = self.storage.table_path(&self.spec.name)?;
         let read = self.files_being_read();
@@ -61,8 +90,8 @@ impl LakeTable {
             let Some(path) = object.location.prefix_match(&base) else { continue };
             let path = path.collect::<Path>().to_string();
             let store = store_of(&path);
-            // What fsck has set aside is its owner's to look at, and to delete.
-            if path.contains("_set_aside/") {
+            // Among them is what fsck has set aside: it is its owner's to look at, and to delete.
+            if path.starts_with('_') {
                 continue;
             }
             if whole.state.snapshot.has(store, &path) {
@@ -74,7 +103,7 @@ impl LakeTable {
                 Some(at_ms) => is_older(now, DateTime::from_timestamp_millis(at_ms).unwrap_or(now), keep),
                 None if whole.removed.contains_key(&path) => is_older(now, object.last_modified, keep),
                 None => {
-                    is_older(now, object.last_modified, ORPHAN_GRACE.max(keep))
+                    is_older(now, object.last_modified, grace.max(keep))
                         || erasures_in_name(&path) < whole.state.noted(&erasures_of(store)).unwrap_or(0)
                 }
             };
@@ -98,14 +127,37 @@ impl LakeTable {
         }
         let doomed = futures::stream::iter(doomed.into_iter().chain(log)).map(Ok).boxed();
         let deleted = self.storage.store.delete_stream(doomed);
-        let gone = |result: object_store::Result<Path>| match result {
-            // Another process vacuums, too.
-            Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(unanswered(error)),
+        let gone = |result: object_store::Result<Path>| {
+            reach(Point::Vacuum);
+            match result {
+                // Another process vacuums, too.
+                Ok(_) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+                Err(error) => Err(unanswered(error)),
+            }
         };
         deleted.map(gone).try_collect::<Vec<_>>().await?;
         mend_pointer(self.log()).await?;
+        self.folder().put(&LAST_VACUUM.into(), now.to_rfc3339().into()).await.map_err(unanswered)?;
         Ok(vacuumed)
+    }
+
+    /// What is kept of the table's past.
+    pub async fn history(&self) -> Result<History> {
+        let Listing { entries, checkpoints, .. } = Listing::of_log(self.entries().await?);
+        let entries = entries.into_iter().map(|(version, _)| version);
+        // A version before the oldest checkpoint can be read if all entries from the first one on are there.
+        let base = checkpoints.iter().map(|(version, _)| *version).min();
+        let first = base.filter(|_| entries.clone().min() != Some(0)).unwrap_or(0);
+        let versions = entries.filter(|version| *version >= first).count();
+        let vacuumed_at = match self.folder().get(&LAST_VACUUM.into()).await {
+            Ok(found) => {
+                let text = found.bytes().await.map_err(unanswered)?;
+                str::from_utf8(&text).ok().and_then(|text| text.parse().ok())
+            }
+            Err(object_store::Error::NotFound { .. }) => None,
+            Err(error) => return Err(unanswered(error)),
+        };
+        Ok(History { versions, vacuumed_at })
     }
 
     /// Files of snapshots that queries of this process still read.
@@ -124,16 +176,7 @@ impl LakeTable {
             self.storage.store.list(Some(&folder)).try_collect().await.map_err(unanswered)?;
         let (of_log, data): (Vec<_>, Vec<_>) =
             found.into_iter().partition(|object| object.location.prefix_matches(&log));
-        let mut listing = Listing { data, entries: Vec::new(), checkpoints: Vec::new() };
-        for object in of_log {
-            let Some(version) = object.location.filename().and_then(version_in_name) else { continue };
-            match object.location.extension() {
-                Some("json") => listing.entries.push((version, object)),
-                Some("parquet" | "xxh64") => listing.checkpoints.push((version, object)),
-                _ => {}
-            }
-        }
-        Ok(listing)
+        Ok(Listing { data, ..Listing::of_log(of_log) })
     }
 
     /// The log files before the checkpoint from which every version of the retention can be read.

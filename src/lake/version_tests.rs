@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
 use datafusion::execution::TaskContext;
+use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use futures::TryStreamExt;
 
 use super::compact::compact_store;
+use super::landed_keys::LandedKeys;
 use super::landing::{Batch, BatchName, Landing};
 use super::log::{Change, Note, Operation};
 use super::storage::Storage;
@@ -19,7 +21,8 @@ const STORE: &str = "s";
 
 fn table(folder: &tempfile::TempDir) -> Arc<LakeTable> {
     let storage = Storage::open(folder.path().to_str().unwrap()).unwrap();
-    Arc::new(LakeTable::new(tables().unwrap()["channels"].clone(), storage).unwrap())
+    let keys = Arc::new(LandedKeys::new(Arc::new(UnboundedMemoryPool::default())));
+    Arc::new(LakeTable::new(tables().unwrap()["channels"].clone(), storage, keys).unwrap())
 }
 
 fn rows(table: &LakeTable, channel: &str) -> RecordBatch {

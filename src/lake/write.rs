@@ -24,6 +24,7 @@ use super::row_order::{FileOrder, row_versions};
 use super::storage_error::storage_error;
 use super::table::LakeTable;
 use super::verified::BlockSums;
+use crate::drills::{Point, reach};
 use crate::error::{Error, Result};
 use crate::schema::{STORE_COLUMN, TableSpec};
 
@@ -108,12 +109,14 @@ impl FileWriter {
         let path = format!("{folder}/{name}");
         let size = file.bytes.len() as i64;
         let sums = BlockSums::of(&file.bytes).to_text();
+        reach(Point::BeforeParquet);
         self.table
             .storage
             .store
             .put(&self.table.path_of(&path)?, file.bytes.into())
             .await
             .map_err(|error| storage_error("a data file could not be written", error))?;
+        reach(Point::AfterParquet);
         let add = Add {
             path,
             partition_values: partition_values(spec, store, file.month),

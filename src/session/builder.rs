@@ -9,7 +9,7 @@ use datafusion::datasource::MemTable;
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::TaskContext;
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use tokio::sync::OnceCell;
@@ -36,8 +36,6 @@ const JOURNEY_TABLES: [&str; 6] = ["touchpoints", "orders", "refunds", "identiti
 
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// Memory of all running queries together.
-    pub memory_bytes: usize,
     /// Memory of one query.
     pub query_memory_bytes: usize,
     /// What all queries together may spill.
@@ -122,7 +120,7 @@ impl Sessions {
             .with_mode(DiskManagerMode::Directories(vec![scratch.path().to_owned()]))
             .with_max_temp_directory_size(limits.spill_bytes);
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(limits.memory_bytes)))
+            .with_memory_pool(lake.memory().clone())
             .with_disk_manager_builder(spills)
             .build_arc()?;
         runtime.register_object_store(lake.storage.datafusion_url()?.as_ref(), lake.storage.store.clone());
@@ -189,10 +187,13 @@ impl Sessions {
         self.pg_catalog.get_or_try_init(build).await?.register(context)
     }
 
-    /// For plans that run outside a session, such as compaction's.
+    /// For plans that run outside a session, such as compaction's. They have memory of their own: a merge holds little,
+    /// and it is what gives memory back to the queries.
     pub fn task_context(&self) -> Arc<TaskContext> {
+        let memory_pool = Arc::new(UnboundedMemoryPool::default());
+        let runtime = RuntimeEnv { memory_pool, ..self.runtime.as_ref().clone() };
         let context =
-            TaskContext::default().with_session_config(self.config()).with_runtime(self.runtime.clone());
+            TaskContext::default().with_session_config(self.config()).with_runtime(Arc::new(runtime));
         Arc::new(context)
     }
 

@@ -31,4 +31,5 @@ mod spreadsheet;
 mod tls;
 mod type_cases;
 mod type_matrix;
+mod upkeep;
 mod versions;

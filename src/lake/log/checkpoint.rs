@@ -17,12 +17,14 @@ use twox_hash::XxHash64;
 use super::commit::ERASED;
 use super::entry::{AddedFile, Entry, Metadata, Noted, Protocol, RemovedFile, decode};
 use super::replay::LogReader;
+use crate::drills::{Point, reach};
 use crate::error::{Error, Result};
 
 /// What is read of a checkpoint; it may have more.
-const COLUMNS: [&str; 16] = [
+const COLUMNS: [&str; 17] = [
     "add.path",
     "add.size",
+    "add.modificationTime",
     "add.partitionValues",
     "add.stats",
     "add.tags",
@@ -67,6 +69,7 @@ pub async fn write_checkpoint(log: &LogStoreRef, version: u64) -> Result<()> {
         .map_err(|error| Error::internal("writing a checkpoint").with_source(error))?
         .map_err(|error| Error::unavailable("a checkpoint could not be written").with_source(error))?;
     let failed = |error| Error::unavailable("a checkpoint could not be written").with_source(error);
+    reach(Point::Checkpoint);
     let folder = log.object_store(None);
     let path = Path::from(format!("_delta_log/{version:020}.checkpoint.parquet"));
     let bytes = folder.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
@@ -131,11 +134,13 @@ fn add_rows(entry: &mut Entry, batch: &RecordBatch) -> Result<(), ArrowError> {
         let (paths, stats) = (texts(adds, "path")?, texts(adds, "stats")?);
         let (sizes, partitions, tags) =
             (numbers(adds, "size")?, maps(adds, "partitionValues"), maps(adds, "tags"));
+        let written = numbers(adds, "modificationTime")?;
         let vectors = adds.column_by_name("deletionVector");
         for row in (0..adds.len()).filter(|row| adds.is_valid(*row)) {
             entry.added.push(AddedFile {
                 path: decode(paths.get(row).and_then(Option::as_deref).unwrap_or_default()),
                 size_bytes: sizes.get(row).copied().flatten().unwrap_or_default().unsigned_abs(),
+                modification_time: written.get(row).copied().flatten(),
                 partition_values: pairs(partitions, row)?,
                 stats: stats.get(row).cloned().flatten(),
                 tags: pairs(tags, row)?,

@@ -22,6 +22,7 @@ use super::entry::{VERSION, sealed};
 use super::operation::{Note, Operation};
 use super::replay::{LogReader, LogState};
 use super::snapshot::Snapshot;
+use crate::drills::{Bug, Point, has, reach};
 use crate::error::{Error, Result, is_full};
 use crate::schema::{STORE_COLUMN, TableSpec};
 
@@ -122,7 +123,8 @@ impl Change {
 
     /// What keeps it from being committed on top of a state.
     fn refusal(&self, state: &LogState) -> Option<Refusal> {
-        if self.removes.iter().any(|file| !state.snapshot.has(&file.store, &file.path)) {
+        let is_gone = |file: &Arc<DataFile>| !state.snapshot.has(&file.store, &file.path);
+        if self.removes.iter().any(is_gone) && !has(Bug::UncheckedRemoves) {
             return Some(Refusal::FileGone);
         }
         if self.unmoved.iter().any(|(name, number)| state.noted(name) != *number) {
@@ -187,14 +189,24 @@ impl Writer {
             }
             let (version, base) = (state.version + 1, state.snapshot.clone());
             let entry = self.entry(state, change)?;
+            reach(Point::BeforeCommit);
             let Err(error) = self.write(version, entry.clone()).await else {
+                reach(Point::AfterCommit);
                 reader.apply(state, version, &entry)?;
                 return Ok(Ok(Made { version, base }));
             };
             // An error does not mean that the entry is not there: its answer may have been lost. The log knows.
             reader.catch_up(state).await.map_err(|error| self.unknown(error))?;
-            if state.noted(&self.name) == Some(version) {
+            let is_made = if has(Bug::AddedAgain) {
+                change.adds.iter().any(|file| state.snapshot.has(file.store(), &file.add.path))
+            } else {
+                state.noted(&self.name) == Some(version)
+            };
+            if is_made {
                 return Ok(Ok(Made { version, base }));
+            }
+            if has(Bug::LostToAnyCommit) && change.operation != Operation::Land {
+                return Ok(Err(Refusal::Moved));
             }
             if is_full(&error) {
                 return Err(error.into());
@@ -216,7 +228,12 @@ impl Writer {
     }
 
     async fn write(&self, version: u64, entry: Bytes) -> Result<(), TransactionError> {
-        self.log.write_commit_entry(version, CommitOrBytes::LogBytes(entry), uuid::Uuid::now_v7()).await
+        let written =
+            self.log.write_commit_entry(version, CommitOrBytes::LogBytes(entry), uuid::Uuid::now_v7()).await;
+        if has(Bug::TakenIgnored) && matches!(written, Err(TransactionError::VersionAlreadyExists(_))) {
+            return Ok(());
+        }
+        written
     }
 
     fn entry(&self, state: &LogState, change: &Change) -> Result<Bytes> {
@@ -230,7 +247,11 @@ impl Writer {
         };
         let removes =
             change.removes.iter().map(|file| Action::Remove(self.remove(file, change.operation, now_ms)));
-        let landed = change.landed_us(state.snapshot.newest_landed_us(), now_ms * 1000);
+        let landed = if has(Bug::OrderOfStaging) {
+            HashMap::new()
+        } else {
+            change.landed_us(state.snapshot.newest_landed_us(), now_ms * 1000)
+        };
         let add = |file: &NewFile| {
             let mut add = with_data_version(&file.add, version);
             if let Some(at_us) = file.written_us.and_then(|written| landed.get(&written)) {
@@ -239,7 +260,8 @@ impl Writer {
             Action::Add(Add { data_change: change.operation != Operation::Compact, ..add })
         };
         let adds = change.adds.iter().map(add);
-        let notes = change.notes.iter().cloned().chain([own]).map(|noted| Action::Txn(note(noted)));
+        let noted = if has(Bug::NoNotes) { &[] } else { change.notes.as_slice() };
+        let notes = noted.iter().cloned().chain([own]).map(|noted| Action::Txn(note(noted)));
         let failed = |error| Error::internal("writing a log entry").with_source(error);
         let mut lines = Vec::new();
         for action in removes.chain(adds).chain(notes) {

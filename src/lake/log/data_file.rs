@@ -63,6 +63,8 @@ pub struct DataFile {
     /// Relative to the table's folder.
     pub path: String,
     pub size_bytes: u64,
+    /// When it was written, in milliseconds since 1970.
+    pub written_ms: Option<i64>,
     pub row_count: u64,
     pub store: String,
     pub month: Option<String>,
@@ -123,6 +125,7 @@ impl DataFile {
             data_version: tag(DATA_VERSION_TAG).unwrap_or(0),
             path: added.path,
             size_bytes: added.size_bytes,
+            written_ms: added.modification_time,
             row_count,
             store,
             month,

@@ -6,15 +6,16 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Field, Schema};
 use arrow::util::display::array_value_to_string;
 use chrono_tz::Tz;
+use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::prelude::SessionContext;
 
 use crate::lake::{Lake, Storage};
 use crate::session::{Limits, Pins, Scratch, Sessions, View, Views};
 
 async fn speaking() -> SessionContext {
-    let lake = Arc::new(Lake::open(Storage::open("memory:").unwrap(), Vec::new()).unwrap());
-    let limits =
-        Limits { memory_bytes: 1 << 30, query_memory_bytes: 1 << 30, spill_bytes: 1 << 20, threads: 2 };
+    let memory = Arc::new(UnboundedMemoryPool::default());
+    let lake = Arc::new(Lake::open(Storage::open("memory:").unwrap(), Vec::new(), memory).unwrap());
+    let limits = Limits { query_memory_bytes: 1 << 30, spill_bytes: 1 << 20, threads: 2 };
     let sessions = Sessions::new(lake, limits, &Scratch::open(None).unwrap()).unwrap();
     let session = sessions.session("s", Tz::UTC, &Pins::default()).unwrap();
     let schema = Arc::new(Schema::new(vec![Field::new("revenue", DataType::Decimal128(18, 4), true)]));
