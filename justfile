@@ -55,16 +55,27 @@ clients: build
     CLIENTS_FOLDER="$(dirname "$(dirname "{{ program }}")")/clients" TRIBUTARY="{{ program }}" tests/clients/drills.sh escape same_answers
 
 # Starts, kills and starves processes on one lake; `just drills --long` takes hours
-drills *args: build
+drills *args: (drill "drills.py" args)
+
+# Brings known faults back, and sees that tests and drills find them
+planted *args: (drill "planted.py" args)
+
+# Builds the program with the drills' features, under a name of its own, and runs a script of tests/drills with it
+[private]
+drill script *args:
     #!/usr/bin/env bash
     set -euo pipefail
     folder="$(dirname "$(dirname "{{ program }}")")/drills"
+    cargo test --workspace --locked --no-run --quiet --features failpoints,planted-bugs
+    mkdir -p "$folder"
+    cp "{{ program }}" "$folder/tributary.new"
+    mv "$folder/tributary.new" "$folder/tributary"
     if ! cmp --silent tests/drills/requirements.txt "$folder/requirements.txt"; then
-        python3 -m venv --clear "$folder"
+        python3 -m venv "$folder"
         "$folder/bin/pip" install --quiet --requirement tests/drills/requirements.txt
         cp tests/drills/requirements.txt "$folder/"
     fi
-    TRIBUTARY="{{ program }}" PYTHONDONTWRITEBYTECODE=1 "$folder/bin/python" tests/drills/drills.py {{ args }}
+    TRIBUTARY="$folder/tributary" PYTHONDONTWRITEBYTECODE=1 "$folder/bin/python" tests/drills/{{ script }} {{ args }}
 
 # Generates three stores and serves them
 demo *args:

@@ -11,6 +11,8 @@ from pathlib import Path
 
 PROJECT = Path(__file__).resolve().parents[2]
 
+# Names the fault that a program built with `planted-bugs` is to have.
+PLANTED = "TRIBUTARY_PLANTED_BUG"
 # A drill that does not end is a failure of its own.
 COMMAND_TIMEOUT_S = 120
 START_TIMEOUT_S = 60
@@ -42,8 +44,8 @@ def program() -> str:
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Returns this process's environment without settings of Tributary, plus `more`."""
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIBUTARY")}
+    """Returns this process's environment without settings of Tributary but a planted fault, plus `more`."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("TRIBUTARY") or name == PLANTED}
     return {**kept, **more}
 
 
