@@ -1,6 +1,6 @@
 """Runs drills against the binary named by the environment variable TRIBUTARY.
 
-    python drills.py [schedules] [writers] [crash] [corruption] [power_cut] [disk_full] [soak]
+    python drills.py [schedules] [bucket] [writers] [crash] [corruption] [power_cut] [disk_full] [soak]
 
 Without names, every drill but `soak` runs. Exits with 1 if a drill fails.
 """
@@ -21,7 +21,7 @@ import processes
 from outcome import Outcome, Settings
 from processes import Failed, Lost, Skipped
 
-DRILLS = ["schedules", "writers", "crash", "corruption", "power_cut", "disk_full", "soak"]
+DRILLS = ["schedules", "bucket", "writers", "crash", "corruption", "power_cut", "disk_full", "soak"]
 LONG_ONLY = {"soak"}
 SHOWN_FAILURES = 5
 
@@ -29,6 +29,7 @@ SHOWN_FAILURES = 5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="DRILL", help=f"one of {', '.join(DRILLS)}")
+    parser.add_argument("--without", action="append", default=[], metavar="DRILL", help="leaves a drill out")
     parser.add_argument("--long", action="store_true", help="more runs: for nights, not for every change")
     parser.add_argument("--seed", type=int, help="the seed of the first run; alone, it replays that run")
     parser.add_argument("--count", type=int, help="the number of runs")
@@ -36,9 +37,10 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep every run's folder; a failed run's folder is always kept")
     parser.add_argument("--no-skip", action="store_true", help="fail if the binary lacks a feature that a part needs")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(DRILLS):
+    if unknown := {*arguments.names, *arguments.without} - set(DRILLS):
         parser.error(f"unknown drill {', '.join(sorted(unknown))}; the drills are {', '.join(DRILLS)}")
-    names = arguments.names or [name for name in DRILLS if name not in LONG_ONLY]
+    short = [name for name in DRILLS if name not in LONG_ONLY]
+    names = [name for name in arguments.names or short if name not in arguments.without]
     capabilities.is_all_required = arguments.no_skip
     print(f"binary: {processes.program()}")
     work = Path(tempfile.mkdtemp(prefix="tributary-drills-"))
