@@ -7,9 +7,11 @@ Without names, every drill but `soak` runs. Exits with 1 if a drill fails.
 
 import argparse
 import importlib
+import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -17,6 +19,7 @@ from collections import Counter
 from pathlib import Path
 
 import capabilities
+import mounts
 import processes
 from outcome import Outcome, Settings
 from processes import Failed, Lost, Skipped
@@ -42,6 +45,7 @@ def main() -> None:
     short = [name for name in DRILLS if name not in LONG_ONLY]
     names = [name for name in arguments.names or short if name not in arguments.without]
     capabilities.is_all_required = arguments.no_skip
+    signal.signal(signal.SIGTERM, end)
     print(f"binary: {processes.program()}")
     work = Path(tempfile.mkdtemp(prefix="tributary-drills-"))
     failed = [name for name in names if not run(name, arguments, work)]
@@ -51,6 +55,13 @@ def main() -> None:
         print(f"kept: {work}")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
+
+
+def end(*_) -> None:
+    """Ends what the drills started, as at an exit, which a signal would leave running."""
+    processes.end_all()
+    mounts.unmount_all()
+    os._exit(1)
 
 
 def run(name: str, arguments: argparse.Namespace, work: Path) -> bool:
@@ -85,8 +96,8 @@ def run(name: str, arguments: argparse.Namespace, work: Path) -> bool:
     if not outcome.failures and not arguments.keep:
         shutil.rmtree(folder, ignore_errors=True)
     figures = ", ".join(f"{value} {figure}" for figure, value in outcome.figures.items())
-    verdict = f"{len(outcome.failures)} FAILED" if outcome.failures else "holds"
-    print(f"{name}: {verdict}; {figures or 'nothing ran'}; {time.monotonic() - begun:.0f} s", flush=True)
+    verdict = f"{len(outcome.failures)} FAILED" if outcome.failures else "holds" if figures else "nothing ran"
+    print(f"{name}: {verdict}; {figures + '; ' if figures else ''}{time.monotonic() - begun:.0f} s", flush=True)
     return not outcome.failures
 
 

@@ -70,7 +70,7 @@ def end(process: subprocess.Popen, how: int = signal.SIGKILL, within_s: float = 
 
 
 @atexit.register
-def _end_all() -> None:
+def end_all() -> None:
     for process in list(_running):
         end(process)
 
