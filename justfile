@@ -2,6 +2,7 @@
 
 # The program as the tests build it: by itself it would be built with other features, and all it stands on again
 program := `cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'` / "debug/tributary"
+drills_python := parent_directory(parent_directory(program)) / "drills/bin/python"
 
 # Lists the recipes
 default:
@@ -55,16 +56,25 @@ clients: build
     CLIENTS_FOLDER="$(dirname "$(dirname "{{ program }}")")/clients" TRIBUTARY="{{ program }}" tests/clients/drills.sh escape same_answers
 
 # Starts, kills and starves processes on one lake; `just drills --long` takes hours
-drills *args: build
+drills *args: build drills-python
+    TRIBUTARY="{{ program }}" PYTHONDONTWRITEBYTECODE=1 "{{ drills_python }}" tests/drills/drills.py {{ args }}
+
+# Runs the tests of landing and of the lake, and the drill `bucket`, against SeaweedFS
+bucket: build drills-python
+    PYTHONDONTWRITEBYTECODE=1 "{{ drills_python }}" tests/drills/in_bucket.py cargo test --workspace --test it -- erasure:: fsck:: http:: journeys:: lake:: versions::
+    just drills bucket
+
+# Installs what the drills need, which comes from PyPI
+[private]
+drills-python:
     #!/usr/bin/env bash
     set -euo pipefail
-    folder="$(dirname "$(dirname "{{ program }}")")/drills"
+    folder="$(dirname "$(dirname "{{ drills_python }}")")"
     if ! cmp --silent tests/drills/requirements.txt "$folder/requirements.txt"; then
         python3 -m venv --clear "$folder"
         "$folder/bin/pip" install --quiet --requirement tests/drills/requirements.txt
         cp tests/drills/requirements.txt "$folder/"
     fi
-    TRIBUTARY="{{ program }}" PYTHONDONTWRITEBYTECODE=1 "$folder/bin/python" tests/drills/drills.py {{ args }}
 
 # Generates three stores and serves them
 demo *args:
