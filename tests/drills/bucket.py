@@ -32,7 +32,7 @@ METRICS = [
 
 def drill(settings: Settings) -> Outcome:
     outcome, totals, begun = Outcome(), Counter(), time.monotonic()
-    count = settings.count or (30 if settings.is_long else 2)
+    count = settings.count or (30 if settings.is_long else 1)
     seeds = [settings.seed] if settings.is_replay and not settings.count else range(settings.seed, settings.seed + count)
     with places.store(settings.work / "store", settings.seed) as store:
         for seed in seeds:
