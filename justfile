@@ -2,6 +2,9 @@
 
 # The program as the tests build it: by itself it would be built with other features, and all it stands on again
 program := `cargo metadata --format-version 1 --no-deps | sed 's/.*"target_directory":"\([^"]*\)".*/\1/'` / "debug/tributary"
+# The same with what the drills ask of it
+drills_program := parent_directory(parent_directory(program)) / "drills-program/tributary"
+drills_python := parent_directory(parent_directory(program)) / "drills/bin/python"
 
 # Lists the recipes
 default:
@@ -55,27 +58,37 @@ clients: build
     CLIENTS_FOLDER="$(dirname "$(dirname "{{ program }}")")/clients" TRIBUTARY="{{ program }}" tests/clients/drills.sh escape same_answers
 
 # Starts, kills and starves processes on one lake; `just drills --long` takes hours
-drills *args: (drill "drills.py" args)
+drills *args: drills-program drills-python
+    TRIBUTARY="{{ drills_program }}" PYTHONDONTWRITEBYTECODE=1 "{{ drills_python }}" tests/drills/drills.py {{ args }}
 
-# Brings known faults back, and sees that tests and drills find them
-planted *args: (drill "planted.py" args)
+# Brings known faults back, and sees that the tests and the drills find each of them
+planted *args: drills-program drills-python
+    TRIBUTARY="{{ drills_program }}" PYTHONDONTWRITEBYTECODE=1 "{{ drills_python }}" tests/drills/planted.py {{ args }}
 
-# Builds the program with the drills' features, under a name of its own, and runs a script of tests/drills with it
+# Runs the tests of landing and of the lake, and the drill `bucket`, against SeaweedFS
+bucket: build drills-python
+    PYTHONDONTWRITEBYTECODE=1 "{{ drills_python }}" tests/drills/in_bucket.py cargo test --workspace --test it -- erasure:: fsck:: http:: journeys:: lake:: versions::
+    just drills bucket
+
+# Builds the program with what the drills ask of it, under a name of its own
 [private]
-drill script *args:
+drills-program:
+    cargo test --workspace --locked --no-run --quiet --features failpoints,planted-bugs
+    mkdir -p "$(dirname "{{ drills_program }}")"
+    cp "{{ program }}" "{{ drills_program }}.new"
+    mv "{{ drills_program }}.new" "{{ drills_program }}"
+
+# Installs what the drills need, which comes from PyPI
+[private]
+drills-python:
     #!/usr/bin/env bash
     set -euo pipefail
-    folder="$(dirname "$(dirname "{{ program }}")")/drills"
-    cargo test --workspace --locked --no-run --quiet --features failpoints,planted-bugs
-    mkdir -p "$folder"
-    cp "{{ program }}" "$folder/tributary.new"
-    mv "$folder/tributary.new" "$folder/tributary"
+    folder="$(dirname "$(dirname "{{ drills_python }}")")"
     if ! cmp --silent tests/drills/requirements.txt "$folder/requirements.txt"; then
-        python3 -m venv "$folder"
+        python3 -m venv --clear "$folder"
         "$folder/bin/pip" install --quiet --requirement tests/drills/requirements.txt
         cp tests/drills/requirements.txt "$folder/"
     fi
-    TRIBUTARY="$folder/tributary" PYTHONDONTWRITEBYTECODE=1 "$folder/bin/python" tests/drills/{{ script }} {{ args }}
 
 # Generates three stores and serves them
 demo *args:

@@ -234,7 +234,9 @@ impl Dispatcher {
             Ok((work, found)) => {
                 queue.lanes_in_use.remove(work.lane());
                 drop(queue);
-                found.into_iter().for_each(|work| self.add(work));
+                for work in found {
+                    self.add(work);
+                }
             }
             Err(error) => {
                 // Which lane it was is not known: the other one ends soon.

@@ -1,15 +1,17 @@
 """Runs drills against the binary named by the environment variable TRIBUTARY.
 
-    python drills.py [schedules] [writers] [crash] [corruption] [power_cut] [disk_full] [soak]
+    python drills.py [schedules] [bucket] [writers] [crash] [corruption] [power_cut] [disk_full] [soak]
 
 Without names, every drill but `soak` runs. Exits with 1 if a drill fails.
 """
 
 import argparse
 import importlib
+import os
 import random
 import re
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -17,11 +19,12 @@ from collections import Counter
 from pathlib import Path
 
 import capabilities
+import mounts
 import processes
 from outcome import Outcome, Settings
 from processes import Failed, Lost, Skipped
 
-DRILLS = ["schedules", "writers", "crash", "corruption", "power_cut", "disk_full", "soak"]
+DRILLS = ["schedules", "bucket", "writers", "crash", "corruption", "power_cut", "disk_full", "soak"]
 LONG_ONLY = {"soak"}
 SHOWN_FAILURES = 5
 
@@ -29,6 +32,7 @@ SHOWN_FAILURES = 5
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="DRILL", help=f"one of {', '.join(DRILLS)}")
+    parser.add_argument("--without", action="append", default=[], metavar="DRILL", help="leaves a drill out")
     parser.add_argument("--long", action="store_true", help="more runs: for nights, not for every change")
     parser.add_argument("--seed", type=int, help="the seed of the first run; alone, it replays that run")
     parser.add_argument("--count", type=int, help="the number of runs")
@@ -36,10 +40,12 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep every run's folder; a failed run's folder is always kept")
     parser.add_argument("--no-skip", action="store_true", help="fail if the binary lacks a feature that a part needs")
     arguments = parser.parse_args()
-    if unknown := set(arguments.names) - set(DRILLS):
+    if unknown := {*arguments.names, *arguments.without} - set(DRILLS):
         parser.error(f"unknown drill {', '.join(sorted(unknown))}; the drills are {', '.join(DRILLS)}")
-    names = arguments.names or [name for name in DRILLS if name not in LONG_ONLY]
+    short = [name for name in DRILLS if name not in LONG_ONLY]
+    names = [name for name in arguments.names or short if name not in arguments.without]
     capabilities.is_all_required = arguments.no_skip
+    signal.signal(signal.SIGTERM, end)
     print(f"binary: {processes.program()}")
     work = Path(tempfile.mkdtemp(prefix="tributary-drills-"))
     failed = [name for name in names if not run(name, arguments, work)]
@@ -49,6 +55,13 @@ def main() -> None:
         print(f"kept: {work}")
     if failed:
         sys.exit(f"failed: {', '.join(failed)}")
+
+
+def end(*_) -> None:
+    """Ends what the drills started, as at an exit, which a signal would leave running."""
+    processes.end_all()
+    mounts.unmount_all()
+    os._exit(1)
 
 
 def run(name: str, arguments: argparse.Namespace, work: Path) -> bool:
@@ -83,8 +96,8 @@ def run(name: str, arguments: argparse.Namespace, work: Path) -> bool:
     if not outcome.failures and not arguments.keep:
         shutil.rmtree(folder, ignore_errors=True)
     figures = ", ".join(f"{value} {figure}" for figure, value in outcome.figures.items())
-    verdict = f"{len(outcome.failures)} FAILED" if outcome.failures else "holds"
-    print(f"{name}: {verdict}; {figures or 'nothing ran'}; {time.monotonic() - begun:.0f} s", flush=True)
+    verdict = f"{len(outcome.failures)} FAILED" if outcome.failures else "holds" if figures else "nothing ran"
+    print(f"{name}: {verdict}; {figures + '; ' if figures else ''}{time.monotonic() - begun:.0f} s", flush=True)
     return not outcome.failures
 
 

@@ -57,6 +57,6 @@ def image(path: Path, at: Path) -> Path:
 
 
 @atexit.register
-def _unmount_all() -> None:
+def unmount_all() -> None:
     for at in list(_mounted):
         unmount(at)

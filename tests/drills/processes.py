@@ -72,7 +72,7 @@ def end(process: subprocess.Popen, how: int = signal.SIGKILL, within_s: float = 
 
 
 @atexit.register
-def _end_all() -> None:
+def end_all() -> None:
     for process in list(_running):
         end(process)
 
@@ -94,10 +94,10 @@ def run(lake: str, *arguments: str, binary: str | None = None, env: dict[str, st
         raise Failed(f"`tributary {' '.join(arguments)}` did not end within {COMMAND_TIMEOUT_S} s") from error
 
 
-def must(lake: str, *arguments: str) -> None:
+def must(lake: str, *arguments: str, env: dict[str, str] | None = None) -> None:
     """Runs a command that has to succeed. It may find a server's own compaction in its way, and is then run again."""
     for _ in range(ATTEMPTS_AGAINST_A_SERVER):
-        done = run(lake, *arguments)
+        done = run(lake, *arguments, env=env)
         if done.returncode != CONFLICT:
             break
     if done.returncode != 0 or "panicked" in done.stderr:

@@ -7,7 +7,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import capabilities
 import client
-import files
 import processes
 from answers import compare_journeys
 from client import STORE
@@ -197,9 +196,10 @@ def kill_command(world: World) -> None:
         "land": ["land", "orders", str(path), "--store", STORE],
         "erase": ["erase", "--store", STORE, "--customer", person, "--yes", "--grace", "0"],
     }.get(name, [name])
-    command = [processes.program(), "--data", str(world.lake), *arguments]
+    command = [processes.program(), "--data", world.place.url, *arguments]
+    env = processes.environment(**world.place.env, **(KEPT_FOR_A_MOMENT if name == "vacuum" else {}))
     with open(world.folder / "commands.log", "a") as log:
-        process = processes.start(command, log, stdout=log, cwd="/tmp", env=processes.environment(**(KEPT_FOR_A_MOMENT if name == "vacuum" else {})))
+        process = processes.start(command, log, stdout=log, cwd="/tmp", env=env)
     time.sleep(delay_s)
     code = processes.end(process)
     world.counts["kills"] += 1
@@ -222,11 +222,11 @@ def slow_landing(world: World) -> None:
     ballast = world.rows.ballast()
     world.note(f"begin a large body of orders by server {number} under {key}: {rows}")
     landing = client.SlowLanding(server, "orders", key)
-    before = len(files.data_files(world.lake, "orders", STORE))
+    before = _data_file_count(world, "orders")
     for part in (rows, ballast[:50], ballast[50:-1]):
         landing.send(part)
     until = time.monotonic() + STAGING_WAIT_S
-    while len(files.data_files(world.lake, "orders", STORE)) == before and time.monotonic() < until:
+    while _data_file_count(world, "orders") == before and time.monotonic() < until:
         time.sleep(0.05)
     named = sorted({row["customer_id"] for row in rows})
     is_killed = _during_slow_landing(world, number, rows, named)
@@ -254,6 +254,11 @@ def slow_landing(world: World) -> None:
         world.note(f"erase {person} again")
         world.erase(person)
     world.verify()
+
+
+def _data_file_count(world: World, table: str) -> int:
+    names = world.place.names()
+    return sum(name.startswith(f"{table}/store_id={STORE}/") and name.endswith(".parquet") for name in names)
 
 
 def _during_slow_landing(world: World, number: int, rows: list[dict], named: list[str]) -> bool:

@@ -11,6 +11,7 @@ import files
 import processes
 from client import STORE
 from model import KEYS, Model, comparable, differences
+from places import Bucket, Folder
 from processes import CONFLICT, Failed, Server
 from rows import Rows
 
@@ -24,12 +25,12 @@ class World:
     The lake holds one of `candidates`: there is more than one after a request whose answer was lost, until rows are read.
     """
 
-    def __init__(self, seed: int, folder: Path):
+    def __init__(self, seed: int, folder: Path, place: Folder | Bucket | None = None):
         self.folder = folder
-        self.lake = folder / "lake"
+        self.place = place or Folder(folder / "lake")
         self.rows = Rows(seed, capabilities.has_as_of())
         self.random = self.rows.random
-        self.servers = [Server(str(self.lake), folder / f"server-{n}.log") for n in range(2)]
+        self.servers = [Server(self.place.url, folder / f"server-{n}.log", env=self.place.env) for n in range(2)]
         self.candidates = [Model()]
         self.erased: set[str] = set()
         self.unfinished: set[str] = set()
@@ -54,7 +55,7 @@ class World:
                 server.kill()
 
     def command(self, *arguments: str, **env: str):
-        return processes.run(str(self.lake), *arguments, env=env, folder=self.folder)
+        return processes.run(self.place.url, *arguments, env={**self.place.env, **env}, folder=self.folder)
 
     # Landings.
 
@@ -159,7 +160,7 @@ class World:
 
     def search_erased(self, when: str) -> None:
         """Looks for the ids of erased people in every byte of the lake."""
-        if named := files.naming(self.lake, sorted(self.erased)):
+        if named := files.naming(self.place.files(), sorted(self.erased)):
             listed = "; ".join(f"{path} names {', '.join(ids)}" for path, ids in list(named.items())[:5])
             raise Failed(f"{len(named)} files name erased people {when}: {listed}")
 

@@ -1,8 +1,6 @@
 """Drill `writers`: eight servers land in one table at once, and nothing is lost, doubled or left out of the log."""
 
 import glob
-import json
-import os
 import random
 import threading
 import time
@@ -10,11 +8,13 @@ from pathlib import Path
 
 import client
 import files
+import places
 import processes
 from batches import TABLE, rows_of
 from client import STORE
 from outcome import Outcome, Settings
-from processes import Failed, Lost, Server
+from places import Bucket, Folder
+from processes import Failed, Lost, Server, Skipped
 
 SERVERS = 8
 ROWS_PER_BATCH = 2
@@ -24,41 +24,55 @@ COMMANDS = 41
 CORRECTIONS = 16
 # What the clocks of the servers differ by.
 CLOCKS = ["-60m", "-30m", "-10m", "-1m", "+1m", "+10m", "+30m", "+60m"]
+# S3 refuses a request whose clock is a quarter of an hour off.
+BUCKET_CLOCKS = ["-14m", "-10m", "-5m", "-1m", "+1m", "+5m", "+10m", "+14m"]
 
 
 def drill(settings: Settings) -> Outcome:
     outcome = Outcome()
     commits = settings.count or (500 if settings.is_long else 100)
-    places: list[tuple[str, str, int, list[str] | None]] = [("local", "", commits, None)]
-    if faketime_library():
-        # Here the clocks matter, not the count.
-        places.append(("local with clocks apart", "", max(5, commits // 10), CLOCKS))
-    else:
+    has_clocks = bool(faketime_library())
+    if not has_clocks:
         outcome.skip("clocks that differ: libfaketime is not installed (Debian's package libfaketime)")
-    if root := os.environ.get("TRIBUTARY_S3"):
-        places.append(("S3", f"{root.rstrip('/')}/drill-{settings.seed}-{os.getpid()}", commits, None))
-    else:
-        outcome.skip("object storage: TRIBUTARY_S3 names no s3:// URL")
-    for name, url, count, clocks in places:
+    folder = settings.folder("writers")
+    write(settings, outcome, "local", Folder(folder / "lake"), folder, commits)
+    if has_clocks:
+        # Here the clocks matter, not the count.
         folder = settings.folder("writers")
-        writers = Writers(settings.seed, url or str(folder / "lake"), folder, count, clocks)
-        begun = time.monotonic()
-        try:
-            writers.run()
-        except (Failed, Lost) as error:
-            writers.faults.append(str(error))
-        for fault in writers.faults:
-            outcome.fail(settings.seed, f"{name}: {fault}", [f"{SERVERS} servers, {count} batches each, on {name}"], folder)
-        outcome.figures |= {
-            f"acknowledged batches on {name}": writers.acknowledged, f"sent twice on {name}": writers.twice,
-            f"versions on {name}": writers.versions, f"seconds on {name}": round(time.monotonic() - begun),
-        }  # fmt: skip
-        if not writers.faults:
-            settings.discard(folder)
+        write(settings, outcome, "local with clocks apart", Folder(folder / "lake"), folder, max(5, commits // 10), CLOCKS)
+    try:
+        with places.store(settings.work / "store", settings.seed) as store:
+            folder = settings.folder("writers")
+            name, clocks = ("a bucket with clocks apart", BUCKET_CLOCKS) if has_clocks else ("a bucket", None)
+            # A commit in a bucket takes four times as long.
+            write(settings, outcome, name, store.bucket("writers", folder), folder, max(5, commits // 4), clocks)
+    except Skipped as why:
+        outcome.skip(str(why))
     folder = settings.folder("commands")
     if fault := commands_alone(folder):
         outcome.fail(settings.seed, f"commands alone: {fault}", [f"`tributary land`, {COMMANDS} times"], folder)
     return outcome
+
+
+def write(settings: Settings, outcome: Outcome, name: str, place: Folder | Bucket, folder: Path, count: int, clocks: list[str] | None = None) -> None:
+    """Lets eight servers land in one place and notes what came of it."""
+    writers = Writers(settings.seed, place, folder, count, clocks)
+    begun = time.monotonic()
+    try:
+        writers.run()
+    except (Failed, Lost) as error:
+        writers.faults.append(str(error))
+    for fault in writers.faults:
+        outcome.fail(settings.seed, f"{name}: {fault}", [f"{SERVERS} servers, {count} batches each, on {name}"], folder)
+    outcome.figures |= {
+        f"acknowledged batches on {name}": writers.acknowledged, f"sent twice on {name}": writers.twice,
+        f"versions on {name}": writers.versions, f"seconds on {name}": round(time.monotonic() - begun),
+    }  # fmt: skip
+    if writers.faults:
+        # The objects of a bucket go with its server: they are copied to the folder that is kept.
+        place.files()
+    else:
+        settings.discard(folder)
 
 
 def commands_alone(folder: Path) -> str | None:
@@ -77,9 +91,10 @@ def commands_alone(folder: Path) -> str | None:
 class Writers:
     """Eight servers on one lake, each with a sender."""
 
-    def __init__(self, seed: int, lake: str, folder: Path, count: int, clocks: list[str] | None):
-        self.seed, self.lake, self.folder, self.count = seed, lake, folder, count
-        self.servers = [Server(lake, folder / f"server-{n}.log", env=clock(clocks[n]) if clocks else {}) for n in range(SERVERS)]
+    def __init__(self, seed: int, place: Folder | Bucket, folder: Path, count: int, clocks: list[str] | None):
+        self.seed, self.place, self.count = seed, place, count
+        envs = [place.env | (clock(clocks[n]) if clocks else {}) for n in range(SERVERS)]
+        self.servers = [Server(place.url, folder / f"server-{n}.log", env=env) for n, env in enumerate(envs)]
         self.lock = threading.Lock()
         self.receipts: dict[str, dict] = {}
         self.faults: list[str] = []
@@ -163,8 +178,8 @@ class Writers:
             answer = client.land(server, TABLE, [rows_of("corrected", 1)[0] | {"channel": expected}])
             if answer.status != 200:
                 raise Failed(f"{expected} was answered by {answer}")
-            if number == CORRECTIONS // 2 and not self.lake.startswith("s3:"):
-                processes.must(self.lake, "nightly")
+            if number == CORRECTIONS // 2:
+                processes.must(self.place.url, "nightly", env=self.place.env)
             reader = self.servers[chance.randrange(SERVERS)]
             found = [row["channel"] for row in client.sql(reader, f"select channel from {TABLE} where campaign = 'corrected'")]
             if found != [expected]:
@@ -172,7 +187,8 @@ class Writers:
 
     def check_log(self) -> None:
         """The log has every version, adds no file twice, and every file that it has is there."""
-        entries, on_disk = read_log(self.lake)
+        lake = self.place.files()
+        entries, on_disk = files.log_entries(lake, TABLE), {str(path.relative_to(lake / TABLE)) for path in files.data_files(lake, TABLE)}
         self.versions = len(entries)
         faults = files.log_faults(entries, first=min(entries, default=0))
         if min(entries, default=0) == 0:
@@ -197,26 +213,3 @@ def clock(offset: str) -> dict[str, str]:
     """Returns the environment of a process whose clock is off. Time-outs and the ages of files stay true."""
     return {"LD_PRELOAD": faketime_library() or "", "FAKETIME": offset, "FAKETIME_DONT_FAKE_MONOTONIC": "1", "NO_FAKE_STAT": "1"}
 
-
-def read_log(lake: str) -> tuple[dict[int, list[dict]], set[str]]:
-    """Returns the log's commits and the data files that are there, on disk or in a bucket."""
-    if not lake.startswith("s3://"):
-        base = Path(lake, TABLE)
-        return files.log_entries(Path(lake), TABLE), {str(path.relative_to(base)) for path in files.data_files(Path(lake), TABLE)}
-    from pyarrow import fs
-
-    endpoint = os.environ.get("AWS_ENDPOINT_URL", "")
-    bucket = fs.S3FileSystem(
-        endpoint_override=endpoint.split("//")[-1] or None,
-        scheme="http" if endpoint.startswith("http:") else "https",
-        region=os.environ.get("AWS_REGION", "us-east-1"),
-    )
-    base = f"{lake.removeprefix('s3://')}/{TABLE}"
-    listed = [info.path for info in bucket.get_file_info(fs.FileSelector(base, recursive=True)) if info.is_file]
-    entries = {}
-    for path in listed:
-        stem, _, ending = path.rpartition("/")[2].rpartition(".")
-        if "/_delta_log/" in path and ending == "json" and stem.isdigit():
-            with bucket.open_input_stream(path) as file:
-                entries[int(stem)] = [json.loads(line) for line in file.read().splitlines() if line]
-    return entries, {path.removeprefix(f"{base}/") for path in listed if path.endswith(".parquet") and "/_delta_log/" not in path}

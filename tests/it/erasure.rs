@@ -1,13 +1,11 @@
 //! A person who is erased is in no table, in no file and in no log entry; everybody else is as before.
 
-use std::fs::File;
-use std::path::Path;
-
 use arrow::util::pretty::pretty_format_batches;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
 use tributary::{Engine, EngineOptions, LandRequest, OnError, Refreshed};
 
+use crate::place::Place;
 use crate::support::{Row, land_rows, ndjson, query, scalar, sql};
 
 /// No other text in the lake has these in it.
@@ -25,9 +23,9 @@ fn order(id: &str, customer: &str, day: u8) -> Value {
            "status": "completed", "currency": "USD", "revenue": "100.00"})
 }
 
-async fn open(folder: &Path) -> Engine {
+async fn open(url: &str) -> Engine {
     let options = EngineOptions { background_compaction: false, ..EngineOptions::default() };
-    Engine::open_with(folder.to_str().expect("a path of UTF-8"), options).await.expect("an engine opens")
+    Engine::open_with(url, options).await.expect("an engine opens")
 }
 
 /// Two people with everything that a person can have, in a store of the name.
@@ -79,37 +77,32 @@ async fn land_people(engine: &Engine, store: &str) {
     engine.land(store, "orders", body, request).await.expect("refused rows are quarantined");
 }
 
-/// Every file under a folder that has a text in it, packed or not.
-fn files_with(folder: &Path, text: &str) -> Vec<String> {
+/// Every file of the lake that has a text in it, packed or not.
+async fn files_with(place: &Place, text: &str) -> Vec<String> {
     let mut found = Vec::new();
-    for entry in std::fs::read_dir(folder).expect("a folder") {
-        let path = entry.expect("an entry").path();
-        if path.is_dir() {
-            found.extend(files_with(&path, text));
-            continue;
-        }
-        let bytes = std::fs::read(&path).expect("a file");
+    for name in place.names("").await {
+        let bytes = place.read(&name).await;
         let in_bytes = bytes.windows(text.len()).any(|window| window == text.as_bytes());
-        let in_rows = path.extension().is_some_and(|extension| extension == "parquet") && {
-            let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).expect("a file"))
+        let in_rows = name.ends_with(".parquet") && {
+            let reader = ParquetRecordBatchReaderBuilder::try_new(bytes)
                 .and_then(ParquetRecordBatchReaderBuilder::build)
                 .expect("a Parquet file");
             let rows: Vec<_> = reader.map(|batch| batch.expect("rows")).collect();
             pretty_format_batches(&rows).expect("rows as text").to_string().contains(text)
         };
         if in_bytes || in_rows {
-            found.push(path.display().to_string());
+            found.push(name);
         }
     }
     found
 }
 
 /// Lands touches of somebody else until the table's log has a checkpoint, which repeats what the entries say.
-async fn land_until_summed_up(engine: &Engine, folder: &Path) {
-    let log = folder.join("touchpoints/_delta_log");
+async fn land_until_summed_up(engine: &Engine, place: &Place) {
     for day in (1..28).cycle().take(200) {
         land_rows(engine, "shop", "touchpoints", &[touch("t3", OTHER, 4), touch("t6", "bee", day)]).await;
-        if log.join("_last_checkpoint").exists() {
+        let log = place.names("touchpoints/_delta_log").await;
+        if log.iter().any(|name| name.ends_with("_last_checkpoint")) {
             return;
         }
     }
@@ -123,14 +116,14 @@ async fn credits(engine: &Engine, store: &str) -> Vec<Row> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erased_person_is_in_no_table_file_or_log() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = open(folder.path()).await;
+    let place = Place::new();
+    let engine = open(place.url()).await;
     land_people(&engine, "shop").await;
     land_people(&engine, "other-shop").await;
-    land_until_summed_up(&engine, folder.path()).await;
+    land_until_summed_up(&engine, &place).await;
     let before = credits(&engine, "shop").await;
     let before_elsewhere = credits(&engine, "other-shop").await;
-    assert!(!files_with(folder.path(), PERSON).is_empty());
+    assert!(!files_with(&place, PERSON).await.is_empty());
 
     // Through a device: everything that is linked goes.
     let person = engine.person("shop", DEVICES[0]).await.unwrap();
@@ -140,13 +133,13 @@ async fn an_erased_person_is_in_no_table_file_or_log() {
     let tables = ["touchpoints", "orders", "refunds", "identities", "customers", "invites", "quarantine"];
     assert_eq!(tables.map(rows), [3, 2, 1, 2, 1, 2, 1]);
     assert!(rows("journeys") > 0);
-    assert!(!files_with(folder.path(), PERSON).is_empty(), "files are kept for queries under way");
+    assert!(!files_with(&place, PERSON).await.is_empty(), "files are kept for queries under way");
     assert_eq!(engine.purge_erased(&person).await.unwrap().rows_left, 0);
 
     // The log of a table is that of all its stores, and the other shop has a customer of this name.
     let is_of_shop = |path: &String| !path.contains("store_id=other-shop") && !path.contains("_delta_log");
     for id in DEVICES.iter().chain([&PERSON]) {
-        let left: Vec<_> = files_with(folder.path(), id).into_iter().filter(is_of_shop).collect();
+        let left: Vec<_> = files_with(&place, id).await.into_iter().filter(is_of_shop).collect();
         assert_eq!(left, Vec::<String>::new(), "{id}");
     }
     assert!(engine.rows_of(&person).await.unwrap().values().all(|rows| *rows == 0));
@@ -166,7 +159,7 @@ async fn an_erased_person_is_in_no_table_file_or_log() {
     // The journeys know already, and a lake that is opened anew finds every file of its log.
     assert_eq!(engine.refresh_journeys("shop").await.unwrap(), Refreshed::Unchanged);
     engine.close().await.unwrap();
-    let engine = open(folder.path()).await;
+    let engine = open(place.url()).await;
     let kept = sql(&engine, "shop", "select order_id, entry_id, touch_id, linear_credit from journeys").await;
     assert!(kept.iter().all(|row| row["order_id"] == "o2"), "{kept:?}");
     assert_eq!(credits(&engine, "shop").await, of_others);
@@ -176,7 +169,7 @@ async fn an_erased_person_is_in_no_table_file_or_log() {
     engine.erase(&person).await.unwrap();
     assert_eq!(engine.purge_erased(&person).await.unwrap().rows_left, 0);
     for id in DEVICES.iter().chain([&PERSON]) {
-        assert_eq!(files_with(folder.path(), id), Vec::<String>::new(), "{id}");
+        assert_eq!(files_with(&place, id).await, Vec::<String>::new(), "{id}");
     }
     assert_eq!(scalar(&engine, "shop", "select count(*) from touchpoints").await, "3");
     engine.close().await.unwrap();
@@ -184,8 +177,8 @@ async fn an_erased_person_is_in_no_table_file_or_log() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_from_before_is_not_served_again() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = open(folder.path()).await;
+    let place = Place::new();
+    let engine = open(place.url()).await;
     // The person alone is in the first month, and was landed first: its file goes, and the newest one stays.
     land_rows(&engine, "s", "orders", &[order("o1", PERSON, 2)]).await;
     let mut of_april = order("o2", OTHER, 3);
@@ -206,8 +199,8 @@ async fn an_answer_from_before_is_not_served_again() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_is_unknown_has_no_rows_and_nothing_changes() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = open(folder.path()).await;
+    let place = Place::new();
+    let engine = open(place.url()).await;
     land_people(&engine, "shop").await;
     let before = scalar(&engine, "shop", "select count(*) from touchpoints").await;
     let nobody = engine.person("shop", "nobody").await.unwrap();
@@ -220,7 +213,7 @@ async fn whoever_is_unknown_has_no_rows_and_nothing_changes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_killed_landing_has_left_goes_too() {
     let folder = tempfile::tempdir().expect("a folder");
-    let engine = open(folder.path()).await;
+    let engine = open(folder.path().to_str().expect("a path of UTF-8")).await;
     land_rows(&engine, "shop", "touchpoints", &[touch("t1", OTHER, 1)]).await;
     // Files of a first landing in a table, and one that was being written: nobody has committed them.
     let month = folder.path().join("orders/store_id=shop/ordered_month=2026-03");
@@ -241,8 +234,8 @@ async fn what_a_killed_landing_has_left_goes_too() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_empty_id_is_nobody() {
-    let folder = tempfile::tempdir().expect("a folder");
-    let engine = open(folder.path()).await;
+    let place = Place::new();
+    let engine = open(place.url()).await;
     for id in ["", " "] {
         assert_eq!(engine.person("shop", id).await.unwrap_err().kind(), tributary::ErrorKind::InvalidRequest);
     }

@@ -6,11 +6,16 @@ use serde_json::json;
 use tributary::lake::Repairs;
 use tributary::{Engine, EngineOptions, Params};
 
+use crate::place::Place;
 use crate::support::{land_rows, scalar};
 
 async fn open(folder: &Path) -> Engine {
+    open_at(folder.to_str().expect("a path of UTF-8")).await
+}
+
+async fn open_at(url: &str) -> Engine {
     let options = EngineOptions { background_compaction: false, ..EngineOptions::default() };
-    Engine::open_with(folder.to_str().expect("a path of UTF-8"), options).await.expect("an engine opens")
+    Engine::open_with(url, options).await.expect("an engine opens")
 }
 
 async fn land(engine: &Engine, store: &str, order: u32) {
@@ -20,7 +25,11 @@ async fn land(engine: &Engine, store: &str, order: u32) {
 }
 
 async fn filled(folder: &Path) -> Engine {
-    let engine = open(folder).await;
+    filled_at(folder.to_str().expect("a path of UTF-8")).await
+}
+
+async fn filled_at(url: &str) -> Engine {
+    let engine = open_at(url).await;
     for order in 0..30 {
         land(&engine, "a", order).await;
     }
@@ -28,7 +37,7 @@ async fn filled(folder: &Path) -> Engine {
     engine.nightly(Some("a")).await.unwrap();
     land(&engine, "a", 31).await;
     engine.close().await.unwrap();
-    open(folder).await
+    open_at(url).await
 }
 
 fn files(folder: &Path, ending: &str) -> Vec<PathBuf> {
@@ -50,8 +59,8 @@ const LOG_ONLY: Repairs = Repairs { log: true, set_files_aside: false };
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_sound_lake_is_sound() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = filled(folder.path()).await;
+    let place = Place::new();
+    let engine = filled_at(place.url()).await;
     let fsck = engine.fsck(true, Repairs::default()).await.unwrap();
     assert_eq!(fsck.findings, []);
     assert!(fsck.rows >= 32 && fsck.log_files > 32, "{fsck:?}");

@@ -6,13 +6,13 @@ use std::time::Duration;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
-use tempfile::TempDir;
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tributary::Engine;
 use tributary::serve::keys::{KeyStore, Scope};
 use tributary::serve::{Limits, ServeOptions, serve};
 
+use crate::place::Place;
 use crate::support::land_rows;
 
 /// A server on a free port over a lake of its own.
@@ -23,7 +23,7 @@ pub struct Server {
     pub engine: Engine,
     pub stop: Option<oneshot::Sender<()>>,
     pub task: JoinHandle<tributary::Result<()>>,
-    _folder: TempDir,
+    _place: Place,
 }
 
 impl Server {
@@ -37,13 +37,13 @@ impl Server {
     }
 
     async fn begin(open: bool, with_key: bool, limits: Limits) -> Self {
-        let folder = tempfile::tempdir().unwrap();
-        let keys_file = folder.path().join("keys.json");
+        let place = Place::new();
+        let keys_file = place.beside().join("keys.json");
         let keys = KeyStore::new(&keys_file);
         if with_key {
             keys.create("nobody", &[Scope::Land]).unwrap();
         }
-        let engine = Engine::open(folder.path().join("lake").to_str().unwrap()).await.unwrap();
+        let engine = Engine::open(place.url()).await.unwrap();
         land_sample(&engine).await;
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
@@ -57,7 +57,7 @@ impl Server {
         };
         let shutdown = async { drop(stopped.await) };
         let task = tokio::spawn(serve(engine.clone(), options, listener, shutdown));
-        Self { url, client: Client::new(), keys, engine, stop: Some(stop), task, _folder: folder }
+        Self { url, client: Client::new(), keys, engine, stop: Some(stop), task, _place: place }
     }
 
     pub async fn open() -> Self {

@@ -4,7 +4,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tributary::{Engine, EngineOptions, Refreshed};
 
-use crate::support::{land_rows, sql};
+use crate::place::cases;
+use crate::support::{land_rows, memory_engine_with, sql};
 
 /// 2026-01-01T00:00:00Z, in seconds.
 const START: i64 = 1_767_225_600;
@@ -104,7 +105,7 @@ fn event() -> impl Strategy<Value = Event> {
 /// An engine with a few rows whose journeys are kept.
 async fn kept() -> Engine {
     let options = EngineOptions { background_compaction: false, ..EngineOptions::default() };
-    let engine = Engine::open_with("memory:", options).await.expect("an engine opens");
+    let engine = memory_engine_with(options).await;
     let touch = json!({"touch_id": "t0", "customer_id": "c0", "touched_at": at(DAY), "channel": "ch0"});
     land_rows(&engine, "s", "touchpoints", &[touch]).await;
     let order = json!({"order_id": "o0", "customer_id": "c0", "ordered_at": at(2 * DAY), "status": "completed",
@@ -120,7 +121,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, max_shrink_iters: 60, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(24), max_shrink_iters: 60, ..ProptestConfig::default() })]
 
     #[test]
     fn an_incremental_table_equals_a_computation_from_scratch(events in prop::collection::vec(event(), 1..24)) {

@@ -5,6 +5,7 @@ use std::io::Cursor;
 use serde_json::{Value, json};
 use tributary::{Engine, EngineOptions, ErrorKind, LandRequest};
 
+use crate::place::Place;
 use crate::support::{land_rows, memory_engine, ndjson, query, scalar, sql};
 
 fn order(id: &str, customer: &str, at: &str, revenue: &str) -> Value {
@@ -45,11 +46,10 @@ async fn the_newest_version_of_a_key_wins_even_where_it_moves_to_another_month_a
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_sent_again_gets_the_first_receipt_and_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let url = folder.path().to_str().unwrap().to_owned();
+    let place = Place::new();
     let request = || LandRequest { idempotency_key: Some("file-1".into()), ..ndjson() };
     let body = || Cursor::new(format!("{}\n", order("o1", "a", "2026-01-31T10:00:00Z", "10.00")));
-    let engine = Engine::open(&url).await.unwrap();
+    let engine = Engine::open(place.url()).await.unwrap();
     let first = engine.land("s", "orders", body(), request()).await.unwrap();
     land_rows(&engine, "s", "orders", &[order("o1", "a", "2026-01-31T10:00:00Z", "99.00")]).await;
     let again = engine.land("s", "orders", body(), request()).await.unwrap();
@@ -67,7 +67,7 @@ async fn a_batch_sent_again_gets_the_first_receipt_and_changes_nothing() {
     assert_eq!(engine.land("s", "orders", packed, request()).await.unwrap(), repeat);
     engine.close().await.unwrap();
 
-    let engine = Engine::open(&url).await.unwrap();
+    let engine = Engine::open(place.url()).await.unwrap();
     let after_restart = engine.land("s", "orders", body(), request()).await.unwrap();
     assert_eq!(after_restart, repeat);
     assert_eq!(
@@ -136,12 +136,11 @@ async fn answers_come_from_the_cache_until_something_is_landed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn many_landings_are_compacted_without_being_asked() {
-    let folder = tempfile::tempdir().unwrap();
-    let engine = Engine::open(folder.path().to_str().unwrap()).await.unwrap();
-    let compacted_files = || {
-        let month = folder.path().join("orders/store_id=s/ordered_month=2026-01");
-        let names = std::fs::read_dir(month).unwrap().map(|file| file.unwrap().file_name());
-        names.filter(|name| name.to_str().unwrap().starts_with("base-")).count()
+    let place = Place::new();
+    let engine = Engine::open(place.url()).await.unwrap();
+    let compacted_files = async || {
+        let names = place.names("orders/store_id=s/ordered_month=2026-01").await;
+        names.iter().filter(|name| name.contains("/base-")).count()
     };
     let land_70 = async |engine: &Engine| {
         for n in 0..70 {
@@ -151,24 +150,24 @@ async fn many_landings_are_compacted_without_being_asked() {
     };
     land_70(&engine).await;
     engine.settle().await;
-    assert_eq!(compacted_files(), 1);
+    assert_eq!(compacted_files().await, 1);
     // Closed too early: the next to open the lake makes up for it. The old file stays for those who still read it.
     land_70(&engine).await;
     engine.close().await.unwrap();
-    assert_eq!(compacted_files(), 1);
-    let engine = Engine::open(folder.path().to_str().unwrap()).await.unwrap();
+    assert_eq!(compacted_files().await, 1);
+    let engine = Engine::open(place.url()).await.unwrap();
     engine.catch_up().await.unwrap();
     engine.settle().await;
-    assert_eq!(compacted_files(), 2);
+    assert_eq!(compacted_files().await, 2);
     assert_eq!(scalar(&engine, "s", "select count(*) from orders").await, "50");
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_file_of_many_pages_is_credited_alike_in_one_range_and_in_many() {
-    let folder = tempfile::tempdir().unwrap();
+    let place = Place::new();
     let open = async |threads| {
         let options = EngineOptions { threads, ..EngineOptions::default() };
-        Engine::open_with(folder.path().to_str().unwrap(), options).await.unwrap()
+        Engine::open_with(place.url(), options).await.unwrap()
     };
     let engine = open(1).await;
     let touch = |n: usize| {
@@ -209,8 +208,8 @@ async fn a_month_whose_rows_all_moved_to_another_leaves_no_file_behind() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn two_processes_that_land_one_batch_at_once_land_it_once() {
-    let folder = tempfile::tempdir().unwrap();
-    let open = async || Engine::open(folder.path().to_str().unwrap()).await.unwrap();
+    let place = Place::new();
+    let open = async || Engine::open(place.url()).await.unwrap();
     let engines = [open().await, open().await];
     for round in 0..20 {
         let land = |engine: &Engine, revenue: &str| {
@@ -229,6 +228,6 @@ async fn two_processes_that_land_one_batch_at_once_land_it_once() {
     for engine in &engines {
         assert_eq!(scalar(engine, "s", "select count(*) from orders").await, "20");
     }
-    let files = std::fs::read_dir(folder.path().join("orders/store_id=s/ordered_month=2026-01")).unwrap();
-    assert_eq!(files.count(), 20, "what lost is deleted");
+    let files = place.names("orders/store_id=s/ordered_month=2026-01").await;
+    assert_eq!(files.len(), 20, "what lost is deleted");
 }

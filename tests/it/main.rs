@@ -1,6 +1,7 @@
 //! The one integration binary: it links once.
 #![allow(clippy::unwrap_used)]
 
+mod place;
 mod support;
 
 mod cli;

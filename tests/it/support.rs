@@ -7,13 +7,19 @@ use arrow::array::RecordBatch;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::TryStreamExt;
 use tributary::land::Format;
-use tributary::{Engine, LandRequest, Params, Receipt};
+use tributary::{Engine, EngineOptions, LandRequest, Params, Receipt};
+
+use crate::place;
 
 /// One row of an answer: column name to shown value; nulls are empty.
 pub type Row = BTreeMap<String, String>;
 
 pub async fn memory_engine() -> Engine {
-    Engine::open("memory:").await.expect("an engine in memory opens")
+    memory_engine_with(EngineOptions::default()).await
+}
+
+pub async fn memory_engine_with(options: EngineOptions) -> Engine {
+    Engine::open_with(&place::memory(), options).await.expect("an engine in memory opens")
 }
 
 pub fn ndjson() -> LandRequest {

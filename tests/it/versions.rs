@@ -6,7 +6,8 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tributary::{Engine, EngineOptions};
 
-use crate::support::{land_rows, scalar, sql};
+use crate::place::cases;
+use crate::support::{land_rows, memory_engine_with, scalar, sql};
 
 /// One version of an order. Its revenue tells it from all others.
 #[derive(Debug, Clone)]
@@ -76,7 +77,7 @@ impl Model {
 
 async fn open() -> Engine {
     let options = EngineOptions { background_compaction: false, ..EngineOptions::default() };
-    Engine::open_with("memory:", options).await.expect("an engine in memory opens")
+    memory_engine_with(options).await
 }
 
 async fn orders(engine: &Engine) -> Vec<(String, String)> {
@@ -89,7 +90,7 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 48, max_shrink_iters: 100, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: cases(48), max_shrink_iters: 100, ..ProptestConfig::default() })]
 
     #[test]
     fn the_version_as_of_the_latest_instant_counts(events in prop::collection::vec(event(), 1..12)) {

@@ -260,8 +260,8 @@ impl Writer {
             Action::Add(Add { data_change: change.operation != Operation::Compact, ..add })
         };
         let adds = change.adds.iter().map(add);
-        let noted = if has(Bug::NoNotes) { &[] } else { change.notes.as_slice() };
-        let notes = noted.iter().cloned().chain([own]).map(|noted| Action::Txn(note(noted)));
+        let of_batches = if has(Bug::NoNotes) { &[] } else { change.notes.as_slice() };
+        let notes = of_batches.iter().cloned().chain([own]).map(|noted| Action::Txn(note(noted)));
         let failed = |error| Error::internal("writing a log entry").with_source(error);
         let mut lines = Vec::new();
         for action in removes.chain(adds).chain(notes) {
