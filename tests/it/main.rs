@@ -3,6 +3,7 @@
 
 mod support;
 
+mod careless_store;
 mod cli;
 mod docs;
 mod durability;
