@@ -3,12 +3,15 @@
 
 mod support;
 
+mod bucket;
 mod careless_store;
 mod cli;
 mod docs;
+mod doctor;
 mod durability;
 mod embed;
 mod erasure;
+mod fake_s3;
 mod faults;
 mod faulty_store;
 mod flight;
