@@ -6,6 +6,7 @@ use clap::{Parser, Subcommand};
 
 use super::check::CheckArgs;
 use super::demo::DemoArgs;
+use super::doctor::DoctorArgs;
 use super::erase::EraseArgs;
 use super::exit::{EXIT_CODES, Failure, Outcome};
 use super::fsck::FsckArgs;
@@ -72,6 +73,7 @@ pub enum Command {
     Tables(TablesArgs),
     Vacuum(VacuumArgs),
     Fsck(FsckArgs),
+    Doctor(DoctorArgs),
     Functions(FunctionsArgs),
     Check(CheckArgs),
     Keys(KeysArgs),

@@ -11,7 +11,7 @@ use crate::error::{Error, ErrorKind};
 pub const EXIT_CODES: &str = "\
 Exit codes:
   0  done
-  1  failed: a fault of the engine, or `check` found a problem
+  1  failed: a fault of the engine, or `check`, `fsck` or `doctor` found a problem
   2  usage: the command line or the configuration is wrong
   3  refused: the data, the SQL or a name in it is wrong; nothing was landed
   4  unauthorized

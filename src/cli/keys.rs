@@ -8,11 +8,13 @@ use secrecy::ExposeSecret as _;
 use super::exit::Outcome;
 use crate::config::Config;
 use crate::error::Error;
-use crate::serve::keys::{self, Scope};
+use crate::serve::keys::{self, Freshness, Scope};
 
 /// Makes, lists and revokes API keys. A key is kept as a hash only and shown once.
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
+The keys are kept with the lake, as `keys.json` in its folder or bucket. Every server of the lake reads them there.
+
 Examples:
   tributary keys create --store my-shop --scope land
   tributary keys create --store my-shop --scope query --scope land
@@ -38,7 +40,7 @@ enum KeysCommand {
     /// Lists keys by their ids, without their secrets
     #[command(after_help = "Example:\n  tributary keys list")]
     List,
-    /// Revokes a key: its next request is refused
+    /// Revokes a key: servers refuse it from the next request on, or within 3 seconds if the lake is in a bucket
     #[command(after_help = "Example:\n  tributary keys revoke ID")]
     Revoke {
         /// The id, as `tributary keys list` shows it
@@ -66,6 +68,18 @@ impl From<KeyScope> for Scope {
     }
 }
 
+/// When servers refuse a key that is revoked now.
+fn refused_from(freshness: Freshness) -> String {
+    match freshness {
+        Freshness::AtOnce => "servers refuse the key from the next request on".to_owned(),
+        Freshness::Within { usual, outage } => format!(
+            "servers refuse the key within {} seconds; a server that cannot read the bucket meanwhile, within {} seconds",
+            usual.as_secs(),
+            outage.as_secs()
+        ),
+    }
+}
+
 pub async fn run(config: &Config, args: KeysArgs) -> Outcome {
     let data = &config.storage.data;
     let mut out = std::io::stdout();
@@ -84,8 +98,7 @@ pub async fn run(config: &Config, args: KeysArgs) -> Outcome {
             }
         }
         KeysCommand::Revoke { id } => {
-            keys::revoke(data, &id).await?;
-            eprintln!("revoked");
+            eprintln!("revoked: {}", refused_from(keys::revoke(data, &id).await?));
         }
     }
     Ok(())

@@ -7,6 +7,7 @@ mod start;
 
 mod check;
 mod demo;
+mod doctor;
 mod erase;
 mod fsck;
 mod functions;

@@ -120,7 +120,7 @@ pub async fn listen(
         is_encrypted: tls.is_some(),
     };
     for address in std::iter::once(bound.http).chain(bound.flight).chain(bound.postgres) {
-        serve::verify(&options, address).await?;
+        serve::check_exposure(address, &options).await?;
     }
     let text = welcome(&bound);
     let mut out = std::io::stdout();

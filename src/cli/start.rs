@@ -9,10 +9,12 @@ use clap::error::ErrorKind as ClapErrorKind;
 use super::args::{Cli, Command};
 use super::exit::{Failure, Outcome, report};
 use super::telemetry::{self, Verbosity};
-use super::{check, demo, erase, fsck, functions, keys, land, nightly, query, serve, sql, tables, vacuum};
+use super::{
+    check, demo, doctor, erase, fsck, functions, keys, land, nightly, query, serve, sql, tables, vacuum,
+};
 use crate::config::{self, Config};
 use crate::engine::{Engine, EngineOptions};
-use crate::error::Error;
+use crate::error::{Error, Result};
 
 /// Planning recurses with the query's depth; the usual 2 MiB are too few for a long chain of operators.
 const STACK_BYTES: usize = 16 << 20;
@@ -51,24 +53,32 @@ fn report_usage(error: &clap::Error) -> ExitCode {
 
 fn run(cli: Cli) -> Outcome {
     cli.verify()?;
-    let config = config::load(cli.global.config.as_deref(), &cli.overrides()).map_err(Failure::Usage)?;
+    let config = config::load(cli.global.config.as_deref(), &cli.overrides());
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .thread_stack_size(STACK_BYTES)
         .build()
         .map_err(|error| Error::internal("the runtime cannot start").with_source(error))?;
     // On a worker thread, for its stack: the main thread's is the shell's choice.
-    let running = runtime.spawn(dispatch(cli.command, config));
+    let running = runtime.spawn(dispatch(cli, config));
     let outcome = runtime.block_on(running);
     outcome
         .unwrap_or_else(|error| Err(Error::internal("the command stopped short").with_source(error).into()))
 }
 
-async fn dispatch(command: Command, config: Config) -> Outcome {
+async fn dispatch(cli: Cli, config: Result<Config>) -> Outcome {
+    let Cli { global, command } = cli;
+    let config = match (config, &command) {
+        (Ok(config), _) => config,
+        // It says what is wrong with the settings itself, and what is wrong besides.
+        (error, Command::Doctor(args)) => return doctor::run(&global, error, args).await,
+        (Err(error), _) => return Err(Failure::Usage(error)),
+    };
     match command {
         Command::Functions(args) => functions::run(&args),
         Command::Check(args) => check::run(open(&config).await?, args).await,
         Command::Demo(args) => demo::run(open(&config).await?, &config, &args).await,
+        Command::Doctor(args) => doctor::run(&global, Ok(config), &args).await,
         Command::Erase(args) => erase::run(open(&config).await?, args).await,
         Command::Keys(args) => keys::run(&config, args).await,
         Command::Land(args) => {

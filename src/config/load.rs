@@ -130,6 +130,12 @@ fn extract(mut figment: Figment, overrides: &Overrides) -> Result<Config> {
     Ok(config)
 }
 
+/// The file that the settings are read from: the one named, or `tributary.toml` if it is there.
+pub fn settings_file(named: Option<&Path>) -> Option<PathBuf> {
+    let default = || Path::new(DEFAULT_FILE);
+    named.map(Path::to_owned).or_else(|| default().exists().then(|| default().to_owned()))
+}
+
 /// The text of the file; no file is fine, unless it was asked for by name.
 fn read_file(file: Option<&Path>) -> Result<Option<String>> {
     let path = file.unwrap_or(Path::new(DEFAULT_FILE));

@@ -12,7 +12,7 @@ mod terminal;
 
 pub use lake::Lake;
 pub use limits::Limits;
-pub use load::{Config, Overrides, load};
+pub use load::{Config, Overrides, load, settings_file};
 pub use queries::Queries;
 pub use serve::Serve;
 pub use storage::Storage;

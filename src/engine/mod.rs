@@ -3,6 +3,7 @@
 
 mod asking;
 mod erasure;
+mod health;
 mod journeys;
 mod landing;
 mod listing;

@@ -8,6 +8,8 @@ use object_store::memory::InMemory;
 use object_store::path::Path;
 use url::Url;
 
+use super::bucket;
+use super::conditional_puts::ConditionalPuts;
 use super::durable_local::{DurableLocal, Unfinished, unfinished_below};
 use super::verified::{KnownSums, Verified};
 use crate::error::{Error, Result};
@@ -20,6 +22,8 @@ pub struct Storage {
     pub url: Url,
     /// What the store checks data files by.
     pub sums: Arc<KnownSums>,
+    /// What is known of the store's conditional puts.
+    pub(super) conditional_puts: Arc<ConditionalPuts>,
 }
 
 impl Storage {
@@ -44,7 +48,8 @@ impl Storage {
 
     fn over(store: Arc<dyn ObjectStore>, url: Url) -> Self {
         let sums = Arc::new(KnownSums::default());
-        Self { store: Arc::new(Verified::new(store, sums.clone())), url, sums }
+        let store = Arc::new(Verified::new(store, sums.clone()));
+        Self { store, url, sums, conditional_puts: Arc::default() }
     }
 
     fn open_url(mut url: Url) -> Result<Self> {
@@ -61,11 +66,12 @@ impl Storage {
                 Self::open_folder(&folder)
             }
             "s3" | "s3a" | "gs" | "az" | "abfs" | "abfss" => {
-                let (store, _) = object_store::parse_url_opts(&url, bucket_options()).map_err(|error| {
-                    Error::invalid(format!("data URL: {} storage could not be opened", url.scheme()))
+                let store = bucket::open(&url).map_err(|error| {
+                    let why = "look at the URL and at the variables of your provider";
+                    Error::invalid(format!("data URL: {} storage could not be opened: {why}", url.scheme()))
                         .with_source(error)
                 })?;
-                Ok(Self::over(Arc::from(store), url))
+                Ok(Self::over(store, url))
             }
             scheme => Err(Error::invalid(format!(
                 "data URL: unknown scheme {scheme} (known: a local folder, file, memory, s3, gs, az)"
@@ -84,9 +90,21 @@ impl Storage {
         Ok(Self::over(Arc::new(DurableLocal::new()), url))
     }
 
+    /// Returns true if the lake is in a folder of this machine.
+    pub fn is_local(&self) -> bool {
+        self.url.scheme() == "file"
+    }
+
+    /// The path of a file or folder inside the lake's own folder.
+    pub fn path_of(&self, name: &str) -> Result<Path> {
+        let failed = || Error::internal("path of a file of the lake");
+        let url = self.url.join(name).map_err(|error| failed().with_source(error))?;
+        Path::from_url_path(url.path()).map_err(|error| failed().with_source(error))
+    }
+
     /// Files below a folder that a process has begun to write and not named yet. Only a local folder shows them.
     pub async fn unfinished(&self, folder: &Path) -> Result<Vec<Unfinished>> {
-        if self.url.scheme() != "file" {
+        if !self.is_local() {
             return Ok(Vec::new());
         }
         let folder = std::path::PathBuf::from(format!("/{folder}"));
@@ -114,16 +132,4 @@ impl Storage {
     pub fn datafusion_url(&self) -> Result<ObjectStoreUrl> {
         Ok(ObjectStoreUrl::parse("tributary://lake")?)
     }
-}
-
-/// What the providers' own variables say (`AWS_*`, `GOOGLE_*`, `AZURE_*`): object_store knows their names.
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the providers' variables are object_store's to read, not ours"
-)]
-fn bucket_options() -> impl Iterator<Item = (String, String)> {
-    const PROVIDERS: [&str; 3] = ["AWS_", "GOOGLE_", "AZURE_"];
-    std::env::vars()
-        .filter(|(name, _)| PROVIDERS.iter().any(|prefix| name.starts_with(prefix)))
-        .map(|(name, value)| (name.to_ascii_lowercase(), value))
 }

@@ -9,8 +9,16 @@ const REFUSED: &str = "the storage refuses these credentials: look at AWS_ACCESS
                        variables of your provider), and at what the bucket's policy allows";
 const NO_BUCKET: &str =
     "there is no such bucket: look at the URL of --data, and at AWS_REGION and AWS_ENDPOINT_URL";
+const NO_CREDENTIALS: &str = "there are no credentials for the storage: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or the \
+                              variables of your provider)";
+const WRONG_CLOCK: &str =
+    "the storage refuses this machine's clock, which is more than 15 minutes off: set the clock";
 const UNREACHABLE: &str = "the storage cannot be reached: look at AWS_ENDPOINT_URL (or the variable of your provider) and at the network";
 const TOO_SLOW: &str = "the storage does not answer in time: look at AWS_ENDPOINT_URL (or the variable of your provider) and at the network";
+
+/// Parts of the addresses at which the machines of a provider find their credentials.
+const METADATA_SERVICES: [&str; 4] =
+    ["/latest/api/token", "/latest/meta-data", "metadata.google.internal", "/metadata/identity/oauth2/token"];
 
 /// An error of the storage. If its cause is known, the message says that instead.
 pub fn storage_error(
@@ -22,6 +30,11 @@ pub fn storage_error(
         Some(reason) => Error::unavailable(reason).with_source(source),
         None => Error::storage(message, source),
     }
+}
+
+/// Returns true if the message of [`storage_error`] would say what to look at.
+pub fn has_known_cause(error: &(dyn StdError + 'static)) -> bool {
+    reason(error).is_some()
 }
 
 fn reason(error: &(dyn StdError + 'static)) -> Option<&'static str> {
@@ -51,6 +64,17 @@ fn reason(error: &(dyn StdError + 'static)) -> Option<&'static str> {
         let text = cause.to_string();
         if text.contains("NoSuchBucket") {
             return Some(NO_BUCKET);
+        }
+        if text.contains("RequestTimeTooSkewed") {
+            return Some(WRONG_CLOCK);
+        }
+        // Lists have no error of their own for it.
+        if text.contains("status code: 403") || text.contains("status code: 401") {
+            found = found.or(Some(REFUSED));
+        }
+        // Without credentials in the environment the client asks the machine's provider for some.
+        if METADATA_SERVICES.iter().any(|service| text.contains(service)) {
+            return Some(NO_CREDENTIALS);
         }
         if text.contains("dns error") || text.contains("error sending request") {
             found = found.or(Some(UNREACHABLE));

@@ -182,6 +182,7 @@ impl LakeTable {
         if held.is_none() {
             self.refresh(&mut held).await?;
         }
+        self.storage.require_conditional_puts().await?;
         if held.is_none() {
             self.writer.create().await?;
             self.refresh(&mut held).await?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::keys::{KeyInfo, KeyStore, Scope};
+use super::keys::{Document, KeyInfo, KeyStore, Scope};
 use super::options::ServeOptions;
 use crate::error::{Error, Result};
 
@@ -29,7 +29,7 @@ pub enum Door<'a> {
     /// Everybody on this machine; the request chooses.
     Open { default_store: &'a str },
     /// Who has a key; the key's store alone.
-    Keys(&'a KeyStore),
+    Keys(Arc<Document>),
 }
 
 /// Who asks. Holds one of the key's places until it is dropped: a streamed answer keeps it to its end.
@@ -86,12 +86,12 @@ impl Caller {
 }
 
 impl Access {
-    pub fn new(options: &ServeOptions, address: SocketAddr) -> Self {
+    pub fn new(options: &ServeOptions, keys: KeyStore, address: SocketAddr) -> Self {
         Self {
             is_open: options.open,
             is_loopback: address.ip().is_loopback(),
             default_store: options.default_store.clone(),
-            keys: options.key_store(),
+            keys,
             requests_per_key: options.limits.requests_per_key,
             queue_wait: options.limits.queue_wait,
             gates: Arc::default(),
@@ -104,11 +104,13 @@ impl Access {
     }
 
     /// Open by choice, or while no key was ever made; on loopback alone. The first key closes it at once.
-    pub fn door(&self) -> Result<Door<'_>> {
-        if self.is_loopback && (self.is_open || self.keys.is_empty()?) {
-            return Ok(Door::Open { default_store: &self.default_store });
+    pub async fn door(&self) -> Result<Door<'_>> {
+        let open = Door::Open { default_store: &self.default_store };
+        if self.is_loopback && self.is_open {
+            return Ok(open);
         }
-        Ok(Door::Keys(&self.keys))
+        let keys = self.keys.look().await?;
+        Ok(if self.is_loopback && keys.is_empty() { open } else { Door::Keys(keys) })
     }
 
     /// Lets in who presents a key, and waits for a place; `asked` is the store that the request names.
@@ -118,12 +120,12 @@ impl Access {
         asked: Option<String>,
         scope: Scope,
     ) -> Result<Caller, Refusal> {
-        let (store, gate) = match self.door()? {
+        let (store, gate) = match self.door().await? {
             Door::Open { default_store } => {
                 (asked.unwrap_or_else(|| default_store.to_owned()), "open".to_owned())
             }
             Door::Keys(keys) => {
-                let key = known(keys, secret)?;
+                let key = known(&keys, secret)?;
                 check(&key, asked.as_deref(), scope)?;
                 (key.store, key.id)
             }
@@ -134,11 +136,11 @@ impl Access {
     /// Lets in again who has presented or proved a key before: it may have been revoked since, and the first key that is
     /// made closes an open server.
     pub async fn admit_again(&self, key: Option<&str>, store: &str, scope: Scope) -> Result<Caller, Refusal> {
-        match (self.door()?, key) {
+        match (self.door().await?, key) {
             (Door::Open { .. }, _) => self.wait(store.to_owned(), "open").await,
             (Door::Keys(_), None) => Err(Refusal::NoKey),
             (Door::Keys(keys), Some(id)) => {
-                let key = keys.find(id)?.ok_or(Refusal::UnknownKey)?;
+                let key = keys.find(id).ok_or(Refusal::UnknownKey)?;
                 check(&key, Some(store), scope)?;
                 self.wait(key.store, &key.id).await
             }
@@ -171,7 +173,7 @@ pub fn check(key: &KeyInfo, asked: Option<&str>, scope: Scope) -> Result<(), Ref
     Ok(())
 }
 
-fn known(keys: &KeyStore, secret: Option<&str>) -> Result<KeyInfo, Refusal> {
+fn known(keys: &Document, secret: Option<&str>) -> Result<KeyInfo, Refusal> {
     let secret = secret.ok_or(Refusal::NoKey)?;
-    keys.verify(secret)?.ok_or(Refusal::UnknownKey)
+    keys.verify(secret).ok_or(Refusal::UnknownKey)
 }

@@ -14,7 +14,7 @@ mod sheet;
 mod statements;
 mod tls;
 
-pub use options::{Limits, ServeOptions, check_exposure, verify};
+pub use options::{Limits, ServeOptions, check_exposure};
 pub use server::{Listeners, serve};
 pub use sheet::{ColumnSheet, TableSheet, sheet};
 pub use tls::Tls;

@@ -6,19 +6,19 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::keys::{self, KeyStore};
+use super::keys::KeyStore;
 use crate::error::{Error, Result};
 
 /// How a server behaves; every field has a default.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// Where the lake is; the keys of a local one are kept beside it.
+    /// Where the lake is; its keys are kept there, too.
     pub data: String,
     /// Asks for no key and lets `?store=` choose the store; on loopback only.
     pub open: bool,
     /// The store of an open server where `?store=` is not given.
     pub default_store: String,
-    /// The file of the keys; found by `data` where it is not given.
+    /// A file of keys, in place of those that are kept with the lake.
     pub keys_file: Option<PathBuf>,
     pub limits: Limits,
 }
@@ -116,22 +116,29 @@ impl Default for ServeOptions {
 }
 
 impl ServeOptions {
-    pub fn key_store(&self) -> KeyStore {
-        KeyStore::new(self.keys_file.clone().unwrap_or_else(|| keys::keys_file(&self.data)))
+    pub fn key_store(&self) -> Result<KeyStore> {
+        match &self.keys_file {
+            Some(file) => Ok(KeyStore::new(file)),
+            None => KeyStore::of_lake(&self.data),
+        }
     }
 }
 
 /// Refuses to serve strangers without keys.
-pub fn check_exposure(address: SocketAddr, options: &ServeOptions) -> Result<()> {
+pub async fn check_exposure(address: SocketAddr, options: &ServeOptions) -> Result<()> {
+    check_exposure_of(address, options.open, &options.key_store()?).await
+}
+
+pub(super) async fn check_exposure_of(address: SocketAddr, is_open: bool, keys: &KeyStore) -> Result<()> {
     if address.ip().is_loopback() {
         return Ok(());
     }
-    if options.open {
+    if is_open {
         return Err(Error::invalid(format!(
             "an open server listens on this machine only, not on {address}: use 127.0.0.1, or serve with keys"
         )));
     }
-    if !options.key_store().has_keys()? {
+    if !keys.look().await?.has_keys() {
         return Err(Error::invalid(format!(
             "there is no key, so nothing protects {address}: run `tributary keys create` first, or listen on 127.0.0.1"
         )));
@@ -139,28 +146,22 @@ pub fn check_exposure(address: SocketAddr, options: &ServeOptions) -> Result<()>
     Ok(())
 }
 
-/// The same as [`check_exposure`], for callers that wait.
-#[allow(clippy::unused_async)]
-pub async fn verify(options: &ServeOptions, address: SocketAddr) -> Result<()> {
-    check_exposure(address, options)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::serve::keys::Scope;
 
-    #[test]
-    fn another_address_than_loopback_needs_a_key() {
+    #[tokio::test]
+    async fn another_address_than_loopback_needs_a_key() {
         let folder = tempfile::tempdir().unwrap();
         let options =
             ServeOptions { keys_file: Some(folder.path().join("keys.json")), ..ServeOptions::default() };
         let (loopback, everywhere) = ("127.0.0.1:0".parse().unwrap(), "0.0.0.0:80".parse().unwrap());
-        assert!(check_exposure(loopback, &options).is_ok());
-        let error = check_exposure(everywhere, &options).unwrap_err();
+        assert!(check_exposure(loopback, &options).await.is_ok());
+        let error = check_exposure(everywhere, &options).await.unwrap_err();
         assert!(error.message().contains("keys create"), "{error}");
-        options.key_store().create("shop", &[Scope::Query]).unwrap();
-        assert!(check_exposure(everywhere, &options).is_ok());
-        assert!(check_exposure(everywhere, &ServeOptions { open: true, ..options }).is_err());
+        options.key_store().unwrap().create("shop", &[Scope::Query]).await.unwrap();
+        assert!(check_exposure(everywhere, &options).await.is_ok());
+        assert!(check_exposure(everywhere, &ServeOptions { open: true, ..options }).await.is_err());
     }
 }

@@ -13,7 +13,7 @@ use tonic::transport::server::TcpIncoming;
 
 use super::flight;
 use super::http::{self, AppState};
-use super::options::{ServeOptions, check_exposure};
+use super::options::{ServeOptions, check_exposure_of};
 use super::postgres::{self, Door, DoorLimits};
 use super::tls::{Encrypted, Tls};
 use crate::engine::Engine;
@@ -53,7 +53,8 @@ pub async fn serve(
 ) -> Result<()> {
     let listeners = listeners.into();
     let address = address_of(&listeners.http)?;
-    check_exposure(address, &options)?;
+    let keys = options.key_store()?;
+    check_exposure_of(address, options.open, &keys).await?;
     let grace = options.limits.shutdown_grace;
     let catching_up = engine.clone();
     tokio::spawn(async move {
@@ -61,12 +62,12 @@ pub async fn serve(
             tracing::warn!(error = ?error, "what is due for compaction is not known yet");
         }
     });
-    let state = Arc::new(AppState::new(engine.clone(), &options, address));
+    let state = Arc::new(AppState::new(engine.clone(), &options, keys.clone(), address));
     let (stop, stopping) = watch::channel(false);
     let flight = match listeners.flight {
         Some(listener) => {
             let address = address_of(&listener)?;
-            check_exposure(address, &options)?;
+            check_exposure_of(address, options.open, &keys).await?;
             let service =
                 flight::service(engine.clone(), state.access.at(address), options.limits.flight_part_rows);
             let served = serve_flight(service, listener, listeners.tls.clone(), stopped(stopping.clone()));
@@ -78,7 +79,7 @@ pub async fn serve(
     let postgres = match listeners.postgres {
         Some(listener) => {
             let address = address_of(&listener)?;
-            check_exposure(address, &options)?;
+            check_exposure_of(address, options.open, &keys).await?;
             let door = Door::new(engine.clone(), state.access.at(address), postgres_limits(&options));
             Some(postgres::serve(door, listener, listeners.tls.clone(), stopping.clone()))
         }

@@ -10,6 +10,7 @@ use arrow_flight::sql::{
     CommandGetDbSchemas, CommandGetPrimaryKeys, CommandGetTables, CommandGetXdbcTypeInfo, SqlInfo,
 };
 use arrow_flight::{CancelFlightInfoRequest, FlightClient, FlightDescriptor, FlightInfo};
+use futures::executor::block_on;
 use futures::{StreamExt, TryStreamExt};
 use secrecy::ExposeSecret;
 use serde_json::json;
@@ -44,7 +45,7 @@ impl Server {
             };
             land_rows(&engine, store, "orders", &[order(1), order(2)]).await;
         }
-        keys.create("alpha", &[Scope::Land]).unwrap();
+        keys.create("alpha", &[Scope::Land]).await.unwrap();
         Self::over(engine, folder, keys).await
     }
 
@@ -65,7 +66,7 @@ impl Server {
     }
 
     fn key(&self, store: &str) -> String {
-        self.keys.create(store, &[Scope::Query]).unwrap().1.expose_secret().to_owned()
+        block_on(self.keys.create(store, &[Scope::Query])).unwrap().1.expose_secret().to_owned()
     }
 
     async fn channel(&self) -> Channel {
@@ -115,7 +116,7 @@ async fn a_key_is_needed_and_opens_its_own_store_alone() {
     stranger.clear_token();
     assert!(stranger.execute("select 1".to_owned(), None).await.is_err());
     assert!(stranger.get_catalogs().await.is_err());
-    let lands = server.keys.create("alpha", &[Scope::Land]).unwrap().1;
+    let lands = server.keys.create("alpha", &[Scope::Land]).await.unwrap().1;
     let error = stranger.handshake("any", lands.expose_secret()).await.unwrap_err().to_string();
     assert!(error.contains("no query scope"), "{error}");
 

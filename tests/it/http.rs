@@ -3,6 +3,7 @@
 use std::io::Read as _;
 use std::time::Duration;
 
+use futures::executor::block_on;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use secrecy::ExposeSecret;
 use serde_json::{Value, json};
@@ -41,7 +42,7 @@ impl Server {
         let keys_file = place.beside().join("keys.json");
         let keys = KeyStore::new(&keys_file);
         if with_key {
-            keys.create("nobody", &[Scope::Land]).unwrap();
+            keys.create("nobody", &[Scope::Land]).await.unwrap();
         }
         let engine = Engine::open(place.url()).await.unwrap();
         land_sample(&engine).await;
@@ -77,7 +78,7 @@ impl Server {
     }
 
     pub fn key(&self, store: &str, scope: Scope) -> String {
-        self.keys.create(store, &[scope]).unwrap().1.expose_secret().to_owned()
+        block_on(self.keys.create(store, &[scope])).unwrap().1.expose_secret().to_owned()
     }
 }
 
@@ -356,8 +357,8 @@ async fn a_key_is_needed_and_its_scope_is_its_limit() {
     problem(server.get("/metrics").bearer_auth(&query), 403).await;
     value(server.get("/v1/tables").bearer_auth(&query)).await;
     problem(server.get("/v1/tables?store=beta-secret").bearer_auth(&query), 403).await;
-    let id = server.keys.list().unwrap().last().unwrap().id.clone();
-    server.keys.revoke(&id).unwrap();
+    let id = server.keys.list().await.unwrap().last().unwrap().id.clone();
+    server.keys.revoke(&id).await.unwrap();
     problem(server.get("/v1/tables").bearer_auth(&query), 401).await;
     for path in ["/", "/healthz", "/readyz"] {
         let text = server.get(path).send().await.unwrap().error_for_status().unwrap().text().await.unwrap();
@@ -372,7 +373,7 @@ async fn the_first_key_closes_an_open_server_and_revoking_it_opens_nothing() {
     let key = server.key("alpha", Scope::Query);
     problem(server.get("/v1/tables"), 401).await;
     value(server.get("/v1/tables").bearer_auth(&key)).await;
-    server.keys.revoke(&server.keys.list().unwrap()[0].id).unwrap();
+    server.keys.revoke(&server.keys.list().await.unwrap()[0].id).await.unwrap();
     problem(server.get("/v1/tables"), 401).await;
 }
 

@@ -4,11 +4,15 @@
 mod place;
 mod support;
 
+mod bucket;
+mod careless_store;
 mod cli;
 mod docs;
+mod doctor;
 mod durability;
 mod embed;
 mod erasure;
+mod fake_s3;
 mod faults;
 mod faulty_store;
 mod flight;

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use futures::TryStreamExt;
+use futures::executor::block_on;
 use secrecy::ExposeSecret;
 use serde_json::json;
 use tempfile::TempDir;
@@ -65,7 +66,7 @@ impl Server {
     }
 
     fn key(&self, store: &str) -> String {
-        self.keys.create(store, &[Scope::Query]).unwrap().1.expose_secret().to_owned()
+        block_on(self.keys.create(store, &[Scope::Query])).unwrap().1.expose_secret().to_owned()
     }
 
     fn login(&self, key: &str) -> Config {
@@ -113,7 +114,7 @@ async fn a_key_is_needed_and_opens_its_own_store_alone() {
 
     let wrong = connect(&server.login("trb_wrong")).await.unwrap_err();
     assert_eq!((code(&wrong), said(&wrong).contains("unknown or revoked")), ("28P01", true));
-    let lands = server.keys.create("alpha", &[Scope::Land]).unwrap().1;
+    let lands = server.keys.create("alpha", &[Scope::Land]).await.unwrap().1;
     let error = connect(&server.login(lands.expose_secret())).await.unwrap_err();
     assert_eq!((code(&error), said(&error).contains("no query scope")), ("28000", true));
     let key = server.key("alpha");
@@ -125,10 +126,10 @@ async fn a_key_is_needed_and_opens_its_own_store_alone() {
     }
 
     // A key that is revoked is not let in again, and a connection that it has made asks no more.
-    let (info, secret) = server.keys.create("alpha", &[Scope::Query]).unwrap();
+    let (info, secret) = server.keys.create("alpha", &[Scope::Query]).await.unwrap();
     let client = connect(&server.login(secret.expose_secret())).await.unwrap();
     assert_eq!(text(&client, "select 1").await.unwrap(), "1");
-    server.keys.revoke(&info.id).unwrap();
+    server.keys.revoke(&info.id).await.unwrap();
     assert_eq!(code(&text(&client, "select 1").await.unwrap_err()), "28P01");
     assert!(connect(&server.login(secret.expose_secret())).await.is_err());
 }

@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt};
 
-use super::super::storage_error::storage_error;
+use super::super::storage_error::{has_known_cause, storage_error};
 use super::checkpoint::{checksum, checksum_path, read_checkpoint};
 use super::commit::Begun;
 use super::data_file::{DataFile, SumsOfTable};
@@ -105,7 +105,7 @@ impl LogReader {
 
     /// Reads the log; `None` if there is no table.
     pub async fn load(&self) -> Result<Option<WholeLog>> {
-        let hint = self.last_checkpoint().await;
+        let hint = self.hint().await?;
         let mut listing = self.list(hint).await?;
         let mut base = self.base(&listing).await?;
         if base.is_none() && hint.is_some() {
@@ -242,9 +242,21 @@ impl LogReader {
 
     /// The version that the log points at as its newest checkpoint; `None` if it does not, or not legibly.
     pub async fn last_checkpoint(&self) -> Option<u64> {
+        self.hint().await.ok().flatten()
+    }
+
+    /// The same, or an error if it is known why nothing can be read: another attempt would only take as long again.
+    async fn hint(&self) -> Result<Option<u64>> {
         let path = Path::from(format!("{LOG_FOLDER}/_last_checkpoint"));
-        let text = self.store.get(&path).await.ok()?.bytes().await.ok()?;
-        serde_json::from_slice::<serde_json::Value>(&text).ok()?["version"].as_u64()
+        let read = async { self.store.get(&path).await?.bytes().await };
+        match read.await {
+            Ok(text) => {
+                let pointer = serde_json::from_slice::<serde_json::Value>(&text).unwrap_or_default();
+                Ok(pointer["version"].as_u64())
+            }
+            Err(error) if has_known_cause(&error) => Err(self.unreadable(error)),
+            Err(_) => Ok(None),
+        }
     }
 
     async fn list(&self, from: Option<u64>) -> Result<Listing> {

@@ -22,7 +22,7 @@ a{color:#0b62a8}.on{font-weight:600}small{color:#5b6b79}";
 
 pub async fn page(State(state): State<Arc<AppState>>, mut query: QueryString) -> Result<Response, Problem> {
     let mut body = String::from("<h1>Tributary</h1><p>Channels are tributaries; revenue is the river.</p>");
-    match state.access.door()? {
+    match state.access.door().await? {
         Door::Open { default_store } => {
             let store = query.take("store").unwrap_or_else(|| default_store.to_owned());
             let stores = state.engine.stores().await?;

@@ -7,6 +7,7 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use super::metrics;
 use crate::engine::Engine;
 use crate::serve::access::Access;
+use crate::serve::keys::KeyStore;
 use crate::serve::options::{Limits, ServeOptions};
 use crate::serve::statements::Statements;
 
@@ -19,8 +20,8 @@ pub struct AppState {
 }
 
 impl AppState {
-    pub fn new(engine: Engine, options: &ServeOptions, address: SocketAddr) -> Self {
-        let access = Access::new(options, address);
+    pub fn new(engine: Engine, options: &ServeOptions, keys: KeyStore, address: SocketAddr) -> Self {
+        let access = Access::new(options, keys, address);
         let statements = Statements::new(&options.limits, engine.scratch_folder());
         Self { engine, limits: options.limits.clone(), access, statements, metrics: metrics::install() }
     }

@@ -65,12 +65,10 @@ impl StartupHandler for Session {
             (Handshake::Begun, PgWireFrontendMessage::Startup(startup)) => self.begin(client, &startup).await,
             (Handshake::Password { store }, PgWireFrontendMessage::PasswordMessageFamily(message)) => {
                 let secret = message.into_password()?.password;
-                let key = match self.door.access.door() {
-                    Ok(Entry::Keys(keys)) => keys.verify(&secret),
-                    Ok(Entry::Open { .. }) => Ok(None),
-                    Err(cause) => Err(cause),
+                let key = match self.entry().await? {
+                    Entry::Keys(keys) => keys.verify(&secret),
+                    Entry::Open { .. } => None,
                 };
-                let key = key.map_err(|cause| engine_error(&cause))?;
                 self.enter(client, key.ok_or_else(unknown_key)?, store).await
             }
             (Handshake::Mechanism { store, salt }, PgWireFrontendMessage::PasswordMessageFamily(message)) => {
@@ -85,6 +83,11 @@ impl StartupHandler for Session {
 }
 
 impl Session {
+    /// Who may enter now.
+    async fn entry(&self) -> PgWireResult<Entry<'_>> {
+        self.door.access.door().await.map_err(|cause| engine_error(&cause))
+    }
+
     /// Reads the start-up message, and asks for the key where one is needed.
     async fn begin<C>(&self, client: &mut C, startup: &Startup) -> PgWireResult<()>
     where
@@ -104,7 +107,7 @@ impl Session {
         let database = parameter("database");
         let store = (!database.is_empty() && !ANY_STORE.contains(&database)).then(|| database.to_owned());
         client.set_state(PgWireConnectionState::AuthenticationInProgress);
-        let keys = match self.door.access.door().map_err(|cause| engine_error(&cause))? {
+        let keys = match self.entry().await? {
             Entry::Open { default_store } => {
                 let store = store.unwrap_or_else(|| default_store.to_owned());
                 return self.admit_as(client, Who { store, key: None }).await;
@@ -190,11 +193,11 @@ impl Session {
         let proof = exchange
             .finish(&message.data)
             .ok_or_else(|| fatal("08P01", "the last message of SCRAM-SHA-256 is damaged"))?;
-        let found = match self.door.access.door().map_err(|cause| engine_error(&cause))? {
+        let found = match self.entry().await? {
             Entry::Keys(keys) => keys.verify_proof(proof.messages.as_bytes(), &proof.proof),
-            Entry::Open { .. } => Ok(None),
+            Entry::Open { .. } => None,
         };
-        let (key, signature) = found.map_err(|cause| engine_error(&cause))?.ok_or_else(unknown_key)?;
+        let (key, signature) = found.ok_or_else(unknown_key)?;
         let answer = Authentication::SASLFinal(format!("v={}", STANDARD.encode(signature)).into());
         client.feed(PgWireBackendMessage::Authentication(answer)).await?;
         self.enter(client, key, store).await
