@@ -23,6 +23,9 @@ use crate::query::{
 };
 use crate::session::{CATALOG, Pins, listed_views};
 
+/// The least time in which a store's time zone is to be read.
+const ZONE_TIMEOUT: Duration = Duration::from_secs(10);
+
 /// How an answer came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheStatus {
@@ -279,8 +282,32 @@ impl Engine {
 
     /// Plans and starts a query; its time limit covers both, and every wait for a batch.
     pub(super) async fn run(&self, store: &str, bound: BoundQuery, pins: &Pins) -> Result<ResultStream> {
+        self.run_within(self.time_limit(), store, bound, pins).await
+    }
+
+    /// The same within a time limit of its own.
+    pub(super) async fn run_within(
+        &self,
+        limit: Duration,
+        store: &str,
+        bound: BoundQuery,
+        pins: &Pins,
+    ) -> Result<ResultStream> {
         let zone = self.zone(store, pins).await?;
-        self.run_in(store, zone, bound, pins).await
+        self.run_in(limit, store, zone, bound, pins).await
+    }
+
+    async fn run_in(
+        &self,
+        limit: Duration,
+        store: &str,
+        zone: Tz,
+        bound: BoundQuery,
+        pins: &Pins,
+    ) -> Result<ResultStream> {
+        let deadline = Instant::now() + limit;
+        let planned = self.plan_until(deadline, store, zone, bound, pins).await?;
+        self.start(&planned, pins.fingerprint(store), limit, deadline)
     }
 
     /// The zone of the very version that is read: an answer is kept under it.
@@ -289,13 +316,6 @@ impl Engine {
             Some(version) => self.time_zone_at(store, version, pins).await,
             None => Ok(Tz::UTC),
         }
-    }
-
-    async fn run_in(&self, store: &str, zone: Tz, bound: BoundQuery, pins: &Pins) -> Result<ResultStream> {
-        let limit = self.time_limit();
-        let deadline = Instant::now() + limit;
-        let planned = self.plan_until(deadline, store, zone, bound, pins).await?;
-        self.start(&planned, pins.fingerprint(store), limit, deadline)
     }
 
     /// Plans ad-hoc SQL, within the time limit; and the version of the data that it is to read.
@@ -397,7 +417,9 @@ impl Engine {
             return Ok(zone);
         }
         let bound = query::bind_ad_hoc("select timezone from stores", &Params::new())?;
-        let stream = self.run_in(store, Tz::UTC, bound, pins).await?.stream;
+        // One row, which no caller has asked for: it is not to fail by a limit that is meant for answers.
+        let limit = self.time_limit().max(ZONE_TIMEOUT);
+        let stream = self.run_in(limit, store, Tz::UTC, bound, pins).await?.stream;
         let rows: Vec<_> = stream.try_collect().await?;
         let zone = rows
             .iter()

@@ -1,5 +1,7 @@
 //! The nightly batch: compacts what was landed, then computes the rollups whose inputs have changed.
 
+use std::time::Duration;
+
 use arrow::datatypes::{DataType, SchemaRef};
 use futures::TryStreamExt;
 
@@ -12,6 +14,9 @@ use crate::schema::{
     BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec,
 };
 use crate::session::{Pins, Sessions};
+
+/// A rollup may take as long as any commit may be prepared. The limit of queries is for those who wait for an answer.
+const LONGEST_ROLLUP: Duration = Duration::from_hours(12);
 
 /// What the nightly batch did for one store.
 #[derive(Debug, Clone, Default, serde::Serialize)]
@@ -138,7 +143,7 @@ impl Engine {
         if is_computed_from(table, store, &inputs).await? {
             return Ok(false);
         }
-        let ResultStream { stream, .. } = self.run(store, bound, &pins).await?;
+        let ResultStream { stream, .. } = self.run_within(LONGEST_ROLLUP, store, bound, &pins).await?;
         let rows: Vec<_> = stream.try_collect().await?;
         replace_store(table, store, &rows, &inputs).await?;
         Ok(true)

@@ -121,3 +121,13 @@ async fn landed_rows_beyond_the_memory_are_refused_to_a_query_until_they_are_com
     assert!(report[0].compacted.contains(&"orders".to_owned()), "{report:?}");
     assert_eq!(scalar(&engine, "s", count).await, "40000");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_time_limit_of_queries_is_not_that_of_the_nightly_batch() {
+    let options = EngineOptions { query_timeout_ms: 1, ..EngineOptions::default() };
+    let engine = Engine::open_with("memory:", options).await.unwrap();
+    land_rows(&engine, "s", "orders", &orders(0..2_000, 1)).await;
+    let [report] = &engine.nightly(Some("s")).await.unwrap()[..] else { panic!("one store has one report") };
+    assert!(report.failed.is_empty(), "{report:?}");
+    assert!(report.materialized.contains(&"attribution_daily".to_owned()), "{report:?}");
+}
