@@ -3,6 +3,7 @@
 use std::io::Write as _;
 
 use super::exit::{Failure, Outcome};
+use super::progress;
 use crate::engine::Engine;
 use crate::error::Error;
 use crate::lake::Repairs;
@@ -32,7 +33,12 @@ pub struct FsckArgs {
 
 pub async fn run(engine: Engine, args: FsckArgs) -> Outcome {
     let repairs = Repairs { log: args.repair, set_files_aside: args.set_aside };
-    let fsck = engine.fsck(args.deep, repairs).await?;
+    // A broken log does not say how much there is to read.
+    let bar = progress::bytes("looking".to_owned(), engine.live_bytes().await.ok());
+    let looked = bar.clone();
+    let fsck = engine.fsck_watched(args.deep, repairs, &move |bytes| looked.inc(bytes)).await;
+    bar.finish_and_clear();
+    let fsck = fsck?;
     let mut out = std::io::stdout();
     for finding in &fsck.findings {
         let line = serde_json::to_string(finding)

@@ -8,7 +8,7 @@ use futures::TryStreamExt;
 use super::journeys::{JOURNEYS, Refreshed};
 use super::open::{Engine, check_store};
 use crate::error::{Error, ErrorKind, Result};
-use crate::lake::{Fsck, Repairs, Vacuumed, is_computed_from, replace_store};
+use crate::lake::{Fsck, LookedAt, Repairs, Vacuumed, is_computed_from, replace_store};
 use crate::query::{self, NamedQuery, Params, Registry, ResultStream};
 use crate::schema::{
     BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec,
@@ -121,11 +121,25 @@ impl Engine {
 
     /// Looks whether the log and the files of every table are sound; reads every row if it is to go `deep`.
     pub async fn fsck(&self, deep: bool, repairs: Repairs) -> Result<Fsck> {
+        self.fsck_watched(deep, repairs, &|_| {}).await
+    }
+
+    /// The same, and says the bytes of each file that it has looked at.
+    pub async fn fsck_watched(&self, deep: bool, repairs: Repairs, looked: &LookedAt) -> Result<Fsck> {
         let mut fsck = Fsck::default();
         for table in self.inner.lake.tables() {
-            fsck.add(table.fsck(deep, repairs).await?);
+            fsck.add(table.fsck(deep, repairs, looked).await?);
         }
         Ok(fsck)
+    }
+
+    /// The bytes of all files of the newest version of every table.
+    pub async fn live_bytes(&self) -> Result<u64> {
+        let mut bytes = 0;
+        for table in self.inner.lake.tables() {
+            bytes += table.snapshot().await?.files().map(|file| file.size_bytes).sum::<u64>();
+        }
+        Ok(bytes)
     }
 
     /// Brings a store's table `journeys` up to date; computes it where that was never done. The nightly batch does this,

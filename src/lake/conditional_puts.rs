@@ -27,7 +27,7 @@ impl Storage {
         if self.is_local() {
             return Ok(());
         }
-        self.conditional_puts.0.get_or_try_init(|| self.probe_create()).await.map(|()| ())
+        self.conditional_puts.0.get_or_try_init(|| self.probe_create()).await.copied()
     }
 
     /// Puts one object several times at once, each time only if it is not there. One put at most may succeed.

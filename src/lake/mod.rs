@@ -42,7 +42,7 @@ mod version_tests;
 pub use compact::is_due;
 pub use derived::{Refresh, Seen};
 pub use erase::{Erased, Named, SeenAnew};
-pub use fsck::{Finding, Fsck, Repairs};
+pub use fsck::{Finding, Fsck, LookedAt, Repairs};
 pub use health::Health;
 pub use landing::{Batch, BatchName, Committed, Landing};
 pub use log::{NewFile, Snapshot};

@@ -21,7 +21,8 @@ pub enum Verdict {
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Check {
-    pub check: &'static str,
+    #[serde(rename = "check")]
+    pub name: &'static str,
     pub status: Verdict,
     pub found: String,
     /// What to do about it.
@@ -30,21 +31,21 @@ pub struct Check {
 }
 
 impl Check {
-    pub fn ok(check: &'static str, found: impl Into<String>) -> Self {
-        Self { check, status: Verdict::Ok, found: found.into(), advice: None }
+    pub fn ok(name: &'static str, found: impl Into<String>) -> Self {
+        Self { name, status: Verdict::Ok, found: found.into(), advice: None }
     }
 
-    pub fn warn(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, status: Verdict::Warn, found: found.into(), advice: Some(advice.into()) }
+    pub fn warn(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, status: Verdict::Warn, found: found.into(), advice: Some(advice.into()) }
     }
 
-    pub fn fail(check: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
-        Self { check, status: Verdict::Fail, found: found.into(), advice: Some(advice.into()) }
+    pub fn fail(name: &'static str, found: impl Into<String>, advice: impl Into<String>) -> Self {
+        Self { name, status: Verdict::Fail, found: found.into(), advice: Some(advice.into()) }
     }
 
     /// An error, whose message says what to do.
-    pub fn failed(check: &'static str, error: &Error) -> Self {
-        Self { check, status: Verdict::Fail, found: error.to_string(), advice: None }
+    pub fn failed(name: &'static str, error: &Error) -> Self {
+        Self { name, status: Verdict::Fail, found: error.to_string(), advice: None }
     }
 
     fn line(&self) -> String {
@@ -53,7 +54,7 @@ impl Check {
             Verdict::Warn => "warn",
             Verdict::Fail => "FAIL",
         };
-        let name = self.check.replace('_', " ");
+        let name = self.name.replace('_', " ");
         let advice = self.advice.as_ref().map(|advice| format!("; {advice}")).unwrap_or_default();
         format!("{status:<4}  {name:<16}  {}{advice}", self.found)
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStoreExt;
 use object_store::path::Path;
 
-use super::finding::{Finding, Fsck, Repairs};
+use super::finding::{Finding, Fsck, LookedAt, Repairs};
 use super::rows::{KeysOfStores, check_rows};
 use crate::error::Result;
 use crate::lake::LakeTable;
@@ -16,7 +16,13 @@ use crate::lake::verified::BlockSums;
 use crate::schema::STORE_COLUMN;
 
 impl LakeTable {
-    pub(super) async fn fsck_files(&self, snapshot: &Snapshot, deep: bool, repairs: Repairs) -> Result<Fsck> {
+    pub(super) async fn fsck_files(
+        &self,
+        snapshot: &Snapshot,
+        deep: bool,
+        repairs: Repairs,
+        looked: &LookedAt,
+    ) -> Result<Fsck> {
         let mut fsck = Fsck::default();
         let mut keys = KeysOfStores::default();
         for file in snapshot.files() {
@@ -32,6 +38,7 @@ impl LakeTable {
                 },
                 None => None,
             };
+            looked(file.size_bytes);
             let Some(problem) = problem else { continue };
             let mut finding = self.of_file(file, problem);
             if repairs.set_files_aside {

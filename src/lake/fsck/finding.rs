@@ -29,6 +29,9 @@ pub struct Finding {
     pub repaired: Option<&'static str>,
 }
 
+/// Is told the bytes of a file.
+pub type LookedAt = dyn Fn(u64) + Send + Sync;
+
 /// What was looked at, and what is wrong with it.
 #[derive(Debug, Clone, Default)]
 pub struct Fsck {
@@ -48,13 +51,14 @@ impl Fsck {
 }
 
 impl LakeTable {
-    /// Looks at the log and at every file of the newest version; reads every row if it is to go `deep`.
-    pub async fn fsck(&self, deep: bool, repairs: Repairs) -> Result<Fsck> {
+    /// Looks at the log and at every file of the newest version; reads every row if it is to go `deep`. Says the bytes of
+    /// each file that it has looked at.
+    pub async fn fsck(&self, deep: bool, repairs: Repairs, looked: &LookedAt) -> Result<Fsck> {
         let mut fsck = self.fsck_log(repairs.log).await?;
         match self.reader().load().await {
             Ok(Some(whole)) => {
                 let newest = &whole.state.snapshot;
-                fsck.add(self.fsck_files(newest, deep, repairs).await?);
+                fsck.add(self.fsck_files(newest, deep, repairs, looked).await?);
                 if deep {
                     fsck.add(self.fsck_older_files(newest).await?);
                 }

@@ -7,4 +7,4 @@ mod finding;
 mod log;
 mod rows;
 
-pub use finding::{Finding, Fsck, Repairs};
+pub use finding::{Finding, Fsck, LookedAt, Repairs};

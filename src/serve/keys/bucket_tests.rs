@@ -115,7 +115,7 @@ async fn a_key_is_seen_by_every_server_within_the_interval_and_at_one_request_ea
         seen.verify(secret.expose_secret()).map(|key| key.id)
     };
     let gets = bucket.gets.load(Relaxed);
-    assert_eq!(seen_after(LOOK_INTERVAL - Duration::from_millis(1)).await, None);
+    assert_eq!(seen_after(LOOK_INTERVAL.saturating_sub(Duration::from_millis(1))).await, None);
     assert_eq!(bucket.gets.load(Relaxed), gets);
     assert_eq!(seen_after(LOOK_INTERVAL).await, Some(info.id.clone()));
     assert_eq!(seen_after(LOOK_INTERVAL).await, Some(info.id.clone()));
@@ -162,7 +162,12 @@ async fn without_the_bucket_known_keys_open_for_a_bounded_time() {
     let (server, began) = (keys(&bucket), Instant::now());
     look_at(&server, began).await.unwrap();
     bucket.is_down.store(true, Relaxed);
-    assert!(look_at(&server, began + LONGEST_OUTAGE - Duration::from_millis(1)).await.unwrap().has_keys());
+    assert!(
+        look_at(&server, began + LONGEST_OUTAGE.saturating_sub(Duration::from_millis(1)))
+            .await
+            .unwrap()
+            .has_keys()
+    );
     let error = look_at(&server, began + LONGEST_OUTAGE).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
     // A server that has never seen the keys lets nobody in.
