@@ -1,6 +1,8 @@
 //! The one integration binary: it links once.
 #![allow(clippy::unwrap_used)]
 
+mod drill;
+mod objects;
 mod support;
 
 mod cli;
