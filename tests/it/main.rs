@@ -18,6 +18,7 @@ mod fsck;
 mod goldens;
 mod http;
 mod http_sql;
+mod interleavings;
 mod invariants;
 mod journeys;
 mod lake;

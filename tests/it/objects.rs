@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::util::pretty::pretty_format_batches;
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{ObjectStore, ObjectStoreExt as _};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -23,6 +24,15 @@ pub async fn objects(store: &Arc<dyn ObjectStore>) -> Objects {
     }
     objects.sort_by(|a, b| a.0.cmp(&b.0));
     objects
+}
+
+/// A store of its own with these objects.
+pub async fn store_of(objects: &Objects) -> Arc<dyn ObjectStore> {
+    let store = InMemory::new();
+    for (path, bytes) in objects {
+        store.put(path, bytes.clone().into()).await.expect("a copy");
+    }
+    Arc::new(store)
 }
 
 /// The objects that have a text in them, packed or not.
@@ -77,6 +87,18 @@ pub fn faults_of_logs(objects: &Objects) -> Vec<String> {
         }
     }
     faults
+}
+
+/// The version of a table's log that notes a batch.
+pub fn version_of_batch(objects: &Objects, table: &str, batch_id: &str) -> Option<u64> {
+    let digest = batch_id.trim_start_matches("b_");
+    let notes = |line: &Value| line["txn"]["appId"].as_str().is_some_and(|name| is_receipt(name, digest));
+    let mut entries = entries(objects, table);
+    entries.find(|(_, _, lines)| lines.iter().any(notes)).map(|(_, version, _)| version)
+}
+
+fn is_receipt(name: &str, digest: &str) -> bool {
+    name.starts_with("land/") && name.ends_with(digest)
 }
 
 /// The entries of a table's log, or of all, by version: table, version and lines.
