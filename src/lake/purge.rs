@@ -13,7 +13,10 @@ use object_store::{ObjectMeta, ObjectStoreExt};
 use serde_json::Value;
 
 use super::erase::Named;
-use super::log::{Snapshot, erasures_in_name, erasures_of, mend_pointer, sealed_again, write_checkpoint};
+use super::log::{
+    Snapshot, erased_since, erasures_in_name, erasures_of, mend_pointer, sealed_again, version_in_name,
+    write_checkpoint,
+};
 use super::storage_error::storage_error;
 use super::table::LakeTable;
 use crate::error::{Error, Result};
@@ -149,23 +152,34 @@ impl LakeTable {
                 _ => {}
             }
         }
-        let is_older = |summary: &&Path| {
-            let name = summary.filename().and_then(|name| name.split('.').next()?.parse::<u64>().ok());
-            name.is_some_and(|summed_up| summed_up < version)
-        };
-        let older: Vec<_> = summaries.iter().filter(is_older).collect();
-        if has_changed || !older.is_empty() {
-            // A checkpoint knows the files of its own version alone: this one has none of those that are gone.
-            write_checkpoint(self.log(), version).await?;
-            for summary in older {
-                match log.delete(summary).await {
+        let is_older = |summary: &Path| version_of(summary).is_some_and(|summed_up| summed_up < version);
+        if has_changed || summaries.iter().any(is_older) {
+            self.sum_up_anew(version).await?;
+        }
+        Ok(())
+    }
+
+    /// Puts a checkpoint in the place of all older ones. It knows the files of its own version alone, which has none of
+    /// those that are gone. If somebody else is erased meanwhile, its version may have their files: a later one does.
+    async fn sum_up_anew(&self, mut version: u64) -> Result<()> {
+        loop {
+            let written = write_checkpoint(self.log(), version).await;
+            match erased_since(self.reader(), version).await? {
+                None => break written?,
+                // The later erasure may have deleted what was just written.
+                Some(newest) => version = newest,
+            }
+        }
+        for object in self.entries().await? {
+            let is_summary = matches!(object.location.extension(), Some("parquet" | "xxh64"));
+            if is_summary && version_of(&object.location).is_some_and(|summed_up| summed_up < version) {
+                match self.folder().delete(&object.location).await {
                     Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                     Err(error) => return Err(unanswered(error)),
                 }
             }
-            mend_pointer(self.log()).await?;
         }
-        Ok(())
+        mend_pointer(self.log()).await
     }
 
     /// One log entry without those values; `None` if it has none of them.
@@ -201,6 +215,11 @@ impl LakeTable {
             Err(error) => Err(unanswered(error)),
         }
     }
+}
+
+/// The version of a log file.
+fn version_of(path: &Path) -> Option<u64> {
+    path.filename().and_then(version_in_name)
 }
 
 pub fn unanswered(error: object_store::Error) -> Error {

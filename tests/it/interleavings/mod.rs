@@ -22,7 +22,7 @@ use crate::support::land_rows;
 
 /// Schedules of all tests together.
 const SCHEDULES: u64 = 102;
-const TESTS: u64 = 15;
+const TESTS: u64 = 16;
 const KEEP: Duration = Duration::from_hours(1);
 
 const ZEBRA: &str = "zebra-customer";
@@ -156,6 +156,11 @@ fn of_two_compactions_of_the_same_files_one_wins() {
 fn a_vacuum_deletes_nothing_that_a_landing_needs() {
     let base = base_of_removed_files();
     check("landing and vacuum", Duration::ZERO, vec![correct("a", 3, 5), Action::Vacuum], base);
+}
+
+#[test]
+fn a_person_may_be_erased_twice_at_once() {
+    check("one person twice", KEEP, vec![Action::Erase(ZEBRA), Action::Erase(ZEBRA)], kept());
 }
 
 #[test]
