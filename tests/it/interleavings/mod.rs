@@ -22,7 +22,7 @@ use crate::support::land_rows;
 
 /// Schedules of all tests together.
 const SCHEDULES: u64 = 102;
-const TESTS: u64 = 16;
+const TESTS: u64 = 17;
 const KEEP: Duration = Duration::from_hours(1);
 
 const ZEBRA: &str = "zebra-customer";
@@ -156,6 +156,11 @@ fn of_two_compactions_of_the_same_files_one_wins() {
 fn a_vacuum_deletes_nothing_that_a_landing_needs() {
     let base = base_of_removed_files();
     check("landing and vacuum", Duration::ZERO, vec![correct("a", 3, 5), Action::Vacuum], base);
+}
+
+#[test]
+fn two_people_who_are_erased_at_once_are_both_gone() {
+    check("two erasures", KEEP, vec![Action::Erase(ZEBRA), Action::Erase(YAK)], kept());
 }
 
 #[test]
