@@ -5,6 +5,8 @@ mod drill;
 mod objects;
 mod support;
 
+mod ambiguous;
+mod ambiguous_store;
 mod cli;
 mod docs;
 mod durability;

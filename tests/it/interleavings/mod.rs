@@ -6,8 +6,8 @@
 //! the only schedule of each pair that is to be played, with the same count as before.
 
 mod gate;
-mod model;
-mod play;
+pub mod model;
+pub mod play;
 mod schedule;
 
 use std::sync::Arc;
