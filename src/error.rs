@@ -110,6 +110,20 @@ pub fn is_full(error: &(dyn std::error::Error + 'static)) -> bool {
     })
 }
 
+/// Returns true if an object that is not there caused the error.
+fn is_gone(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut causes = std::iter::successors(Some(error), |error| error.source());
+    causes.any(|cause| {
+        let object = cause.downcast_ref::<object_store::Error>();
+        // DataFusion's reader of footers keeps the cause as a text; this goes once it keeps the error.
+        let is_footer = || {
+            let text = cause.to_string();
+            text.contains("Failed to fetch metadata for file") && text.contains("not found")
+        };
+        matches!(object, Some(object_store::Error::NotFound { .. })) || is_footer()
+    })
+}
+
 impl Error {
     pub fn new(kind: ErrorKind, message: impl Into<String>) -> Self {
         Self { kind, message: message.into(), problems: Vec::new(), place: None, source: None }
@@ -196,6 +210,12 @@ impl Error {
 
     pub fn kind(&self) -> ErrorKind {
         self.kind
+    }
+
+    /// Returns true if another writer was faster: it has replaced what this one read, or deleted it behind an erasure.
+    /// A new attempt reads the newest version.
+    pub fn is_overtaken(&self) -> bool {
+        self.kind == ErrorKind::Conflict || is_gone(self)
     }
 
     pub fn message(&self) -> &str {

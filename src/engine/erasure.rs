@@ -10,7 +10,7 @@ use tributary_udfs::Identities;
 
 use super::journeys::{JOURNEYS, texts};
 use super::open::{Engine, check_store};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::lake::{Erased, Named, Purged};
 use crate::schema::TableSpec;
 use crate::session::Pins;
@@ -64,6 +64,10 @@ impl Person {
 impl Engine {
     /// Finds a customer's ids, orders and refused rows.
     pub async fn person(&self, store: &str, customer: &str) -> Result<Person> {
+        unless_overtaken(|| self.find_person(store, customer)).await
+    }
+
+    async fn find_person(&self, store: &str, customer: &str) -> Result<Person> {
         check_store(store)?;
         if customer.trim().is_empty() {
             return Err(Error::invalid(
@@ -99,6 +103,10 @@ impl Engine {
 
     /// How many rows of each table are theirs, in every file that the newest version has.
     pub async fn rows_of(&self, person: &Person) -> Result<BTreeMap<String, u64>> {
+        unless_overtaken(|| self.count_rows_of(person)).await
+    }
+
+    async fn count_rows_of(&self, person: &Person) -> Result<BTreeMap<String, u64>> {
         let mut rows = BTreeMap::new();
         for table in self.inner.lake.tables() {
             let named = person.named(&table.spec);
@@ -116,7 +124,7 @@ impl Engine {
         let mut attempts = 1;
         loop {
             match self.try_erase(&person, &mut erasure).await {
-                Err(error) if error.kind() == ErrorKind::Conflict && attempts < ATTEMPTS => attempts += 1,
+                Err(error) if error.is_overtaken() && attempts < ATTEMPTS => attempts += 1,
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(erasure),
             }
@@ -181,6 +189,17 @@ impl Engine {
             }
         }
         Ok(())
+    }
+}
+
+/// Tries again what another writer was faster than.
+async fn unless_overtaken<T, F: Future<Output = Result<T>>>(attempt: impl Fn() -> F) -> Result<T> {
+    let mut attempts = 1;
+    loop {
+        match attempt().await {
+            Err(error) if error.is_overtaken() && attempts < ATTEMPTS => attempts += 1,
+            done => return done,
+        }
     }
 }
 

@@ -94,7 +94,7 @@ impl Engine {
         for named in self.inner.registry.iter() {
             let Some(name) = &named.header.materialize else { continue };
             let mut done = self.materialize_one(&store, named, name).await;
-            if done.as_ref().is_err_and(|error| error.kind() == ErrorKind::Conflict) {
+            if done.as_ref().is_err_and(Error::is_overtaken) {
                 // Another batch was faster: perhaps from the same data.
                 done = self.materialize_one(&store, named, name).await;
             }

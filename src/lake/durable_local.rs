@@ -17,8 +17,9 @@ use futures::stream::BoxStream;
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result, UploadPart,
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
+    ObjectStoreExt as _, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    UpdateVersion, UploadPart,
 };
 
 use crate::drills::{Bug, has};
@@ -37,6 +38,31 @@ impl DurableLocal {
     pub fn new() -> Self {
         Self { inner: LocalFileSystem::new() }
     }
+
+    /// Replaces a file that is as it was read. Whoever does so has a lock on its folder, so that of two writers the
+    /// second one sees what the first has written.
+    async fn update(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        as_read: UpdateVersion,
+    ) -> Result<PutResult> {
+        let target = self.inner.path_to_filesystem(location)?;
+        let folder = target.parent().unwrap_or(&target).to_owned();
+        let lock = blocking(move || {
+            let folder = File::open(folder)?;
+            folder.lock()?;
+            Ok(folder)
+        });
+        let lock = lock.await?;
+        if self.inner.head(location).await?.e_tag != as_read.e_tag {
+            let source = "somebody else has replaced the file".into();
+            return Err(Error::Precondition { path: location.to_string(), source });
+        }
+        blocking(move || write_durably(&target, &payload, &PutMode::Overwrite)).await?;
+        drop(lock);
+        Ok(PutResult { e_tag: None, version: None })
+    }
 }
 
 impl fmt::Display for DurableLocal {
@@ -48,6 +74,9 @@ impl fmt::Display for DurableLocal {
 #[async_trait]
 impl ObjectStore for DurableLocal {
     async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+        if let PutMode::Update(as_read) = opts.mode {
+            return self.update(location, payload, as_read).await;
+        }
         let target = self.inner.path_to_filesystem(location)?;
         let location = location.clone();
         let written = tokio::task::spawn_blocking(move || write_durably(&target, &payload, &opts.mode))
@@ -143,13 +172,19 @@ impl MultipartUpload for DurableUpload {
 }
 
 async fn sync_file_and_parents(target: PathBuf) -> Result<()> {
-    tokio::task::spawn_blocking(move || {
+    blocking(move || {
         sync(&File::open(&target)?)?;
         sync_parents(&target)
     })
     .await
-    .map_err(|source| Error::Generic { store: STORE, source: source.into() })?
-    .map_err(|source| Error::Generic { store: STORE, source: source.into() })
+}
+
+/// Runs what waits for the disk on a thread of its own.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> Result<T> {
+    tokio::task::spawn_blocking(work)
+        .await
+        .map_err(|source| Error::Generic { store: STORE, source: source.into() })?
+        .map_err(|source| Error::Generic { store: STORE, source: source.into() })
 }
 
 /// Reads parts of a file, each into its room, which is not cleared before.
@@ -196,7 +231,7 @@ fn write_and_name(staged: &FsPath, target: &FsPath, payload: &PutPayload, mode: 
         PutMode::Overwrite => fs::rename(staged, target),
         PutMode::Create => fs::hard_link(staged, target),
         PutMode::Update(_) => {
-            Err(io::Error::new(io::ErrorKind::Unsupported, "a local file cannot be updated conditionally"))
+            Err(io::Error::new(io::ErrorKind::Unsupported, "a condition is checked before the write"))
         }
     }
 }
@@ -297,6 +332,21 @@ mod tests {
         let path = location(&folder, "x.json");
         store.put(&path, "one".into()).await.unwrap();
         store.put(&path, "two".into()).await.unwrap();
+        assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "two");
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[tokio::test]
+    async fn an_update_replaces_only_what_was_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = DurableLocal::new();
+        let path = location(&folder, "x.json");
+        store.put(&path, "one".into()).await.unwrap();
+        let e_tag = store.head(&path).await.unwrap().e_tag;
+        let update = || PutMode::Update(UpdateVersion { e_tag: e_tag.clone(), version: None }).into();
+        store.put_opts(&path, "two".into(), update()).await.unwrap();
+        let again = store.put_opts(&path, "six".into(), update()).await;
+        assert!(matches!(again, Err(Error::Precondition { .. })), "{again:?}");
         assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

@@ -9,16 +9,22 @@ use std::collections::HashSet;
 
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStoreExt};
+use object_store::{ObjectMeta, ObjectStore as _, ObjectStoreExt as _, PutMode, UpdateVersion};
 use serde_json::Value;
 
 use super::erase::Named;
-use super::log::{Snapshot, erasures_in_name, erasures_of, mend_pointer, sealed_again, write_checkpoint};
+use super::log::{
+    Snapshot, erased_since, erasures_in_name, erasures_of, mend_pointer, sealed_again, version_in_name,
+    write_checkpoint,
+};
 use super::storage_error::storage_error;
 use super::table::LakeTable;
 use crate::drills::{Bug, Point, has, reach};
 use crate::error::{Error, Result};
 use crate::schema::STORE_COLUMN;
+
+/// How often the rewrite of a log entry is tried against other erasures.
+const REWRITE_ATTEMPTS: usize = 20;
 
 /// What was deleted behind an erasure, and what is still there.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -136,38 +142,69 @@ impl LakeTable {
     /// Takes the least and greatest values of files that are in no version any more out of the log.
     async fn forget(&self, newest: &Snapshot, version: u64, entries: Vec<ObjectMeta>) -> Result<()> {
         let live: HashSet<&str> = newest.files().map(|file| file.path.as_str()).collect();
-        let (log, mut summaries, mut has_changed) = (self.folder(), Vec::new(), false);
+        let (mut summaries, mut has_changed) = (Vec::new(), false);
         for entry in entries {
             match entry.location.extension() {
                 Some("parquet" | "xxh64") => summaries.push(entry.location),
                 Some("json") => {
-                    let found = log.get(&entry.location).await.map_err(unanswered)?;
-                    let text = found.bytes().await.map_err(unanswered)?;
-                    if let Some(text) = self.forgetting(&text, &live)? {
-                        log.put(&entry.location, text.into()).await.map_err(unanswered)?;
-                        has_changed = true;
-                    }
+                    has_changed |= self.forget_in(&entry.location, &live).await?;
                 }
                 _ => {}
             }
         }
-        let is_older = |summary: &&Path| {
-            let name = summary.filename().and_then(|name| name.split('.').next()?.parse::<u64>().ok());
-            name.is_some_and(|summed_up| summed_up < version)
-        };
-        let older: Vec<_> = summaries.iter().filter(is_older).collect();
-        if has_changed || !older.is_empty() {
-            // A checkpoint knows the files of its own version alone: this one has none of those that are gone.
-            write_checkpoint(self.log(), version).await?;
-            for summary in older {
-                match log.delete(summary).await {
+        let is_older = |summary: &Path| version_of(summary).is_some_and(|summed_up| summed_up < version);
+        if has_changed || summaries.iter().any(is_older) {
+            self.sum_up_anew(version).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes those values out of one entry; says whether it had any. Two erasures may do so at the same time: an entry is
+    /// only replaced as it was read, lest one bring back what the other has taken out.
+    async fn forget_in(&self, entry: &Path, live: &HashSet<&str>) -> Result<bool> {
+        let log = self.folder();
+        let mut has_changed = false;
+        for _ in 0..REWRITE_ATTEMPTS {
+            let found = match log.get(entry).await {
+                Err(object_store::Error::NotFound { .. }) => return Ok(has_changed),
+                found => found.map_err(unanswered)?,
+            };
+            let as_read =
+                UpdateVersion { e_tag: found.meta.e_tag.clone(), version: found.meta.version.clone() };
+            let text = found.bytes().await.map_err(unanswered)?;
+            let Some(text) = self.forgetting(&text, live)? else { return Ok(has_changed) };
+            has_changed = true;
+            match log.put_opts(entry, text.into(), PutMode::Update(as_read).into()).await {
+                Ok(_) => return Ok(true),
+                // It is another's by now, or this one's, whose answer was lost.
+                Err(object_store::Error::Precondition { .. } | object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(unanswered(error)),
+            }
+        }
+        Err(Error::conflict(format!("table {}: others erase at the same time; erase again", self.spec.name)))
+    }
+
+    /// Puts a checkpoint in the place of all older ones. It knows the files of its own version alone, which has none of
+    /// those that are gone. If somebody else is erased meanwhile, its version may have their files: a later one does.
+    async fn sum_up_anew(&self, mut version: u64) -> Result<()> {
+        loop {
+            let written = write_checkpoint(self.log(), version).await;
+            match erased_since(self.reader(), version).await? {
+                None => break written?,
+                // The later erasure may have deleted what was just written.
+                Some(newest) => version = newest,
+            }
+        }
+        for object in self.entries().await? {
+            let is_summary = matches!(object.location.extension(), Some("parquet" | "xxh64"));
+            if is_summary && version_of(&object.location).is_some_and(|summed_up| summed_up < version) {
+                match self.folder().delete(&object.location).await {
                     Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                     Err(error) => return Err(unanswered(error)),
                 }
             }
-            mend_pointer(self.log()).await?;
         }
-        Ok(())
+        mend_pointer(self.log()).await
     }
 
     /// One log entry without those values; `None` if it has none of them.
@@ -204,6 +241,11 @@ impl LakeTable {
             Err(error) => Err(unanswered(error)),
         }
     }
+}
+
+/// The version of a log file.
+fn version_of(path: &Path) -> Option<u64> {
+    path.filename().and_then(version_in_name)
 }
 
 pub fn unanswered(error: object_store::Error) -> Error {

@@ -12,7 +12,7 @@ use super::landed_keys::LandedKeys;
 use super::landing::Landing;
 use super::storage::Storage;
 use super::table::LakeTable;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::schema::{TableSpec, tables};
 
 /// How often a compaction is tried that another process was faster than.
@@ -94,7 +94,7 @@ impl Lake {
         loop {
             match compact_store(&entry.table, store, self.seen(store, name).await?, context).await {
                 // Another process has rewritten some of the files: the rest is left to do.
-                Err(error) if error.kind() == ErrorKind::Conflict && attempts < ATTEMPTS => attempts += 1,
+                Err(error) if error.is_overtaken() && attempts < ATTEMPTS => attempts += 1,
                 compacted => return compacted,
             }
         }

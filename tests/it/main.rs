@@ -1,9 +1,13 @@
 //! The one integration binary: it links once.
 #![allow(clippy::unwrap_used)]
 
+mod drill;
+mod objects;
 mod place;
 mod support;
 
+mod ambiguous;
+mod ambiguous_store;
 mod bucket;
 mod careless_store;
 mod cli;
@@ -21,6 +25,7 @@ mod fsck;
 mod goldens;
 mod http;
 mod http_sql;
+mod interleavings;
 mod invariants;
 mod journeys;
 mod lake;

@@ -24,7 +24,7 @@ use self::affected::Affected;
 use self::changes::Changes;
 pub(super) use self::changes::texts;
 pub(super) use self::spec::journeys_table;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::lake::{Erased, Lake, LakeTable, Named, Refresh, Seen, SeenAnew};
 use crate::session::{Pins, Sessions};
 
@@ -95,7 +95,7 @@ impl Journeys {
         loop {
             match self.try_refresh(store).await {
                 // Another process, or a compaction, was faster.
-                Err(error) if error.kind() == ErrorKind::Conflict && attempts < ATTEMPTS => attempts += 1,
+                Err(error) if error.is_overtaken() && attempts < ATTEMPTS => attempts += 1,
                 refreshed => return refreshed,
             }
         }

@@ -99,24 +99,30 @@ pub async fn mend_pointer(log: &LogStoreRef) -> Result<()> {
     }
 }
 
+/// The newest version, if somebody was erased after a version.
+pub async fn erased_since(reader: &LogReader, version: u64) -> Result<Option<u64>> {
+    let (mut newest, mut is_erased) = (version, false);
+    while let Some(entry) = reader.entry(newest + 1).await? {
+        is_erased |= entry.noted.iter().any(|noted| noted.app_id.starts_with(ERASED));
+        newest += 1;
+    }
+    Ok(is_erased.then_some(newest))
+}
+
 /// Deletes a checkpoint if somebody was erased after its version: it was begun before, and may know of their files.
 pub async fn withdraw_if_erased(reader: &LogReader, log: &LogStoreRef, version: u64) -> Result<()> {
-    let mut later = version + 1;
-    while let Some(entry) = reader.entry(later).await? {
-        if entry.noted.iter().any(|noted| noted.app_id.starts_with(ERASED)) {
-            let folder = log.object_store(None);
-            let path = Path::from(format!("_delta_log/{version:020}.checkpoint.parquet"));
-            for path in [checksum_path(&path), path] {
-                match folder.delete(&path).await {
-                    Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                    Err(error) => return Err(Error::storage("the storage did not answer", error)),
-                }
-            }
-            return mend_pointer(log).await;
-        }
-        later += 1;
+    if erased_since(reader, version).await?.is_none() {
+        return Ok(());
     }
-    Ok(())
+    let folder = log.object_store(None);
+    let path = Path::from(format!("_delta_log/{version:020}.checkpoint.parquet"));
+    for path in [checksum_path(&path), path] {
+        match folder.delete(&path).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+            Err(error) => return Err(Error::storage("the storage did not answer", error)),
+        }
+    }
+    mend_pointer(log).await
 }
 
 /// Where the checksum of a checkpoint is. Other readers of the log pass it over.

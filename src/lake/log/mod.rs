@@ -10,7 +10,7 @@ mod operation;
 mod replay;
 mod snapshot;
 
-pub use checkpoint::{mend_pointer, withdraw_if_erased, write_checkpoint};
+pub use checkpoint::{erased_since, mend_pointer, withdraw_if_erased, write_checkpoint};
 pub use commit::{
     Begun, Change, LONGEST_LANDING, Made, NewFile, Refusal, Writer, erasures_of, partition_values,
 };
