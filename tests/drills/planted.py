@@ -28,6 +28,8 @@ class Check:
     program: str
     name: str
     arguments: tuple[str, ...] = ()
+    # How often a test of many schedules or seeds tries; none for its own number.
+    count: int | None = None
 
     def __str__(self) -> str:
         return f"{self.program} {self.name}"
@@ -44,14 +46,16 @@ REPEATED = Check("it", "a_batch_sent_again_gets_the_first_receipt_and_changes_no
 STORES = Check("it", "one_store_never_sees_anothers_rows_or_their_existence")
 AT_ONCE = Check("it", "two_processes_that_land_one_batch_at_once_land_it_once")
 RETENTION = Check("it", "a_vacuum_takes_what_the_retention_does_not_need_and_nothing_else")
+BESIDE_ERASURE = Check("it", "a_person_who_is_landed_beside_their_erasure_is_there_anew_or_nowhere", count=510)
+AMBIGUOUS = Check("it", "a_commit_whose_answer_is_lost_is_made_once_and_its_sender_learns_of_it")
 
 # What has to find each fault. The fault is found if one of them fails.
 FAULTS: dict[str, list[Check]] = {
-    "purge-by-difference": [drill("schedules", 20)],
+    "purge-by-difference": [BESIDE_ERASURE, drill("schedules", 20)],
     "order-of-staging": [STAGED],
     "lost-to-any-commit": [OUTLASTS],
     "unchecked-removes": [LOSES],
-    "added-again": [],
+    "added-again": [AMBIGUOUS],
     "no-sync": [drill("power_cut", 4)],
     "no-notes": [REPEATED],
     "acknowledged-early": [REPEATED],
@@ -115,7 +119,12 @@ def holds(check: Check, programs: dict[str, str], fault: str | None) -> bool | N
         command = [sys.executable, "drills.py", check.name, *check.arguments]
     else:
         command = [programs[check.program], check.name]
-    environment = processes.environment(TRIBUTARY=os.environ["TRIBUTARY"], **({processes.PLANTED: fault} if fault else {}))
+    more = {"TRIBUTARY": os.environ["TRIBUTARY"]}
+    if fault:
+        more[processes.PLANTED] = fault
+    if check.count:
+        more["TRIBUTARY_DRILL_COUNT"] = str(check.count)
+    environment = processes.environment(**more)
     run = subprocess.run(
         command, cwd=os.path.dirname(__file__), env=environment, capture_output=True, text=True, timeout=TIMEOUT_S, check=False
     )
