@@ -51,7 +51,7 @@ AMBIGUOUS = Check("it", "a_commit_whose_answer_is_lost_is_made_once_and_its_send
 
 # What has to find each fault. The fault is found if one of them fails.
 FAULTS: dict[str, list[Check]] = {
-    "purge-by-difference": [BESIDE_ERASURE, drill("schedules", 20)],
+    "purge-by-difference": [BESIDE_ERASURE],
     "order-of-staging": [STAGED],
     "lost-to-any-commit": [OUTLASTS],
     "unchecked-removes": [LOSES],
