@@ -23,7 +23,7 @@ use crate::drills::{Bug, Point, has, reach};
 use crate::error::{Error, Result};
 use crate::schema::STORE_COLUMN;
 
-/// How often the rewrite of a log entry is tried against other erasures.
+/// Attempts to rewrite a log entry or a checkpoint while others erase.
 const REWRITE_ATTEMPTS: usize = 20;
 
 /// What was deleted behind an erasure, and what is still there.
@@ -187,12 +187,16 @@ impl LakeTable {
     /// Puts a checkpoint in the place of all older ones. It knows the files of its own version alone, which has none of
     /// those that are gone. If somebody else is erased meanwhile, its version may have their files: a later one does.
     async fn sum_up_anew(&self, mut version: u64) -> Result<()> {
+        let mut attempts = 0;
         loop {
+            attempts += 1;
             let written = write_checkpoint(self.log(), version).await;
-            match erased_since(self.reader(), version).await? {
-                None => break written?,
+            match (erased_since(self.reader(), version).await?, written) {
                 // The later erasure may have deleted what was just written.
-                Some(newest) => version = newest,
+                (Some(newest), _) => version = newest,
+                // Another erasure has deleted the checkpoint that this one was made from.
+                (None, Err(error)) if error.is_overtaken() && attempts < REWRITE_ATTEMPTS => {}
+                (None, written) => break written?,
             }
         }
         for object in self.entries().await? {

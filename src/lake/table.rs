@@ -294,8 +294,10 @@ impl LakeTable {
         while checkpoints.try_join_next().is_some() {}
         checkpoints.spawn(async move {
             let written = async {
-                write_checkpoint(&log, version).await?;
-                withdraw_if_erased(&reader, &log, version).await
+                // An erasure may have deleted the checkpoint before the pointer to it was written.
+                let written = write_checkpoint(&log, version).await;
+                withdraw_if_erased(&reader, &log, version).await?;
+                written
             };
             if let Err(error) = written.await {
                 tracing::warn!(table, error = ?error, "the checkpoint failed; the next one makes up for it");
