@@ -67,7 +67,7 @@ planted *args: drills-program drills-python
 
 # Runs the tests of landing and of the lake, and the drill `bucket`, against SeaweedFS
 bucket: build drills-python
-    PYTHONDONTWRITEBYTECODE=1 "{{ drills_python }}" tests/drills/in_bucket.py cargo test --workspace --test it -- erasure:: fsck:: http:: journeys:: lake:: versions::
+    PYTHONDONTWRITEBYTECODE=1 "{{ drills_python }}" tests/drills/in_bucket.py cargo test --workspace --test it -- erasure:: fsck:: http:: http_keys:: journeys:: lake:: versions::
     just drills bucket
 
 # Builds the program with what the drills ask of it, under a name of its own

@@ -19,7 +19,6 @@ use parquet::file::properties::WriterProperties;
 use tributary::land::Format;
 use tributary::{Engine, EngineOptions, LandRequest};
 
-#[allow(dead_code, reason = "this bench needs the rows, not the lake that is made of them")]
 mod support;
 
 const ROUNDS: usize = 5;

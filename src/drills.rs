@@ -1,4 +1,4 @@
-//! What a drill asks of a program that is built for it: to end at a named point, or to have a known fault.
+//! Drills ask a program that is built for them to end at a named point, or to have a known fault.
 //!
 //! The cargo features `failpoints` and `planted-bugs` bring this in. A program without them has neither, and refuses
 //! the variables like any other that it does not know.
@@ -123,7 +123,7 @@ pub fn reach(point: Point) {
     }
 }
 
-/// Whether `TRIBUTARY_PLANTED_BUG` names this fault.
+/// Returns true if `TRIBUTARY_PLANTED_BUG` names this fault.
 #[cfg(not(feature = "planted-bugs"))]
 pub const fn has(_: Bug) -> bool {
     false

@@ -2,6 +2,7 @@
 //!
 //! The distributions are those of common practice in web analytics samples: journeys of touches a day or two
 //! apart, a few heavy customers, six orders in seven following a touch. Deterministic by seed.
+#![allow(dead_code, reason = "each bench is a program of its own, and not all need the lake")]
 
 use std::io::{Cursor, Read};
 use std::path::PathBuf;
@@ -71,7 +72,6 @@ async fn generate(engine: &Engine, touchpoints: usize) {
 }
 
 /// At least so many touchpoints.
-#[allow(dead_code, reason = "each bench has its own copy of this room, and not all need it")]
 pub fn touches(least: usize) -> RecordBatch {
     let mut rng = ChaCha8Rng::seed_from_u64(20_250_101);
     let mut made = Made::default();

@@ -68,7 +68,7 @@ impl From<KeyScope> for Scope {
     }
 }
 
-/// When servers refuse a key that is revoked now.
+/// Says when servers refuse a key that is revoked now.
 fn refused_from(freshness: Freshness) -> String {
     match freshness {
         Freshness::AtOnce => "servers refuse the key from the next request on".to_owned(),

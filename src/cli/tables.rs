@@ -43,6 +43,9 @@ pub async fn run(engine: Engine, args: TablesArgs) -> Outcome {
     Ok(())
 }
 
+/// The columns behind the name, before the instants.
+const NUMBER_COLUMNS: usize = 6;
+
 fn render(tables: &[TableInfo]) -> String {
     let mut text = text_table::empty();
     text.set_header([
@@ -71,7 +74,7 @@ fn render(tables: &[TableInfo]) -> String {
             table.grain.clone(),
         ]);
     }
-    for column in text.column_iter_mut().skip(1).take(6) {
+    for column in text.column_iter_mut().skip(1).take(NUMBER_COLUMNS) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     text.to_string()

@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::engine::EngineOptions;
 
-/// How long older versions are kept, and how long rows wait to be compacted.
+/// The retention of older versions, and the age at which landed rows are compacted.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Lake {

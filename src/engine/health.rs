@@ -1,4 +1,4 @@
-//! What an operator asks: does the storage answer as it has to, and what do the tables need?
+//! The health of an engine's lake, for its operator: the storage's answers, and the needs of the tables.
 
 use super::open::Engine;
 use crate::error::Result;

@@ -32,10 +32,10 @@ pub struct TableInfo {
     /// Versions of the table that can be read.
     #[serde(default)]
     pub versions: usize,
-    /// When the newest of the store's compacted files was written, as RFC 3339 in UTC.
+    /// The instant at which the newest of the store's compacted files was written, as RFC 3339 in UTC.
     #[serde(default)]
     pub compacted_at: Option<String>,
-    /// When the table's files were last vacuumed, written in the same way.
+    /// The instant of the table's last vacuum, as RFC 3339 in UTC.
     #[serde(default)]
     pub vacuumed_at: Option<String>,
 }

@@ -51,7 +51,7 @@ pub struct EngineOptions {
     pub background_compaction: bool,
     /// How long older versions of tables can be read, and their files are kept.
     pub keep_versions_for: Duration,
-    /// How old a landed file becomes before it is compacted, however few there are. Until then a program that reads the
+    /// The age at which a landed file is compacted, however few there are. Until then a program that reads the
     /// Delta tables by itself sees the versions that its rows replace.
     pub compact_after: Duration,
 }

@@ -54,7 +54,7 @@ fn retries() -> RetryConfig {
     }
 }
 
-/// What the providers' own variables say (`AWS_*`, `GOOGLE_*`, `AZURE_*`): object_store knows their names.
+/// Reads the providers' own variables (`AWS_*`, `GOOGLE_*`, `AZURE_*`). object_store knows their names.
 #[expect(
     clippy::disallowed_methods,
     reason = "the providers' variables are object_store's to read, not ours"

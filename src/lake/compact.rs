@@ -26,7 +26,7 @@ const MANY_ROWS: u64 = 500_000;
 /// was landed, not the history.
 const LEAST_PART: u64 = 5;
 
-/// Whether the landed ones among a store's files slow down reading enough to be compacted, or one of them is so old.
+/// Returns true if a store's landed files slow down reading, or if one of them is older than `compact_after`.
 pub fn is_due(files: &[Arc<DataFile>], compact_after: Duration) -> bool {
     let (compacted, landed): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_compacted());
     let row_count = |files: &[&Arc<DataFile>]| files.iter().map(|file| file.row_count).sum::<u64>();

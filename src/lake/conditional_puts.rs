@@ -1,4 +1,5 @@
-//! Whether a store honours conditional puts. Commits rest on them: of two writers of one version, one must be refused.
+//! Looks whether a store honours conditional puts. Commits rest on them: the store has to refuse one of two writers of
+//! one version.
 
 use futures::future::join_all;
 use object_store::path::Path;
@@ -10,7 +11,7 @@ use super::storage::Storage;
 use super::storage_error::storage_error;
 use crate::error::{Error, Result};
 
-/// What the names of probes begin with; they are beside the tables.
+/// The names of probes begin with this. Probes are beside the tables.
 const PROBE_PREFIX: &str = "_probe-";
 /// Puts of one object at once. Some stores refuse a put after another one, but not beside it.
 const RIVALS: usize = 4;

@@ -1,4 +1,4 @@
-//! What a table needs of its keeper: its size, its newest landing, its checkpoints and what a vacuum would delete.
+//! The health of a table: its size, its newest landing, its checkpoints, and the files that a vacuum would delete.
 
 use std::collections::BTreeSet;
 use std::time::Duration;

@@ -19,7 +19,7 @@ pub struct LandedKeys {
     stores: Mutex<HashMap<(String, String), KeysOfStore>>,
 }
 
-/// Whether keys may take memory that is not there.
+/// Says if keys may take memory that is not there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Room {
     /// A query is refused if there is no room.

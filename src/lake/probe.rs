@@ -1,4 +1,4 @@
-//! What `tributary doctor` asks of a storage: a small object is put, looked at and deleted again.
+//! The probe of `tributary doctor`: it puts a small object, looks at it, and deletes it.
 
 use std::time::{Duration, Instant};
 
@@ -14,17 +14,16 @@ use crate::error::{Error, Result};
 /// An etag that no object has.
 const WRONG_ETAG: &str = "\"00000000000000000000000000000000\"";
 
-/// How a storage answered.
+/// The answers of a storage.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Probe {
     /// The time that one small put took.
     pub round_trip: Duration,
-    /// How far this machine's clock is ahead of the storage's. Less than a second counts as nothing.
+    /// The time by which this machine's clock is ahead of the storage's. Less than a second counts as nothing.
     pub clock_ahead: TimeDelta,
-    /// Returns true if a put that is to create an object is refused while the object is there.
+    /// Set if the storage refuses a put that is to create an object while the object is there.
     pub refuses_second_create: bool,
-    /// Returns true if a put that is to replace another version of an object is refused; `None` for a local folder,
-    /// where nothing is replaced in this way.
+    /// Set if the storage refuses a put that is to replace another version of an object. `None` for a local folder.
     pub refuses_wrong_etag: Option<bool>,
 }
 
@@ -102,8 +101,8 @@ fn unwritable(error: StoreError) -> Error {
     storage_error("the storage did not take a small file", error)
 }
 
-/// How far the clock that showed `before` and `after` is ahead of the one that stamped a file in between. Stores stamp
-/// in whole seconds.
+/// Returns the time by which a clock is ahead of the storage's. It showed `before` and `after`, and the storage stamped a file
+/// in between. Stores stamp in whole seconds.
 fn ahead(before: DateTime<Utc>, after: DateTime<Utc>, stamped: DateTime<Utc>) -> TimeDelta {
     let second = TimeDelta::seconds(1);
     if stamped > after + second {

@@ -22,7 +22,7 @@ pub struct Storage {
     pub url: Url,
     /// What the store checks data files by.
     pub sums: Arc<KnownSums>,
-    /// What is known of the store's conditional puts.
+    /// Set once the store is known to honour conditional puts.
     pub(super) conditional_puts: Arc<ConditionalPuts>,
 }
 

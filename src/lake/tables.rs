@@ -110,7 +110,8 @@ impl Lake {
         Ok(least)
     }
 
-    /// Whether so much was landed in a table since its compaction that reading it suffers, or any of it so long ago.
+    /// Returns true if a compaction is due: reading suffers from the landed files, or one of them is older than
+    /// `compact_after`.
     pub fn is_compaction_due(&self, store: &str, name: &str, compact_after: Duration) -> bool {
         self.table(name).is_ok_and(|table| is_due(table.current().files_of(store), compact_after))
     }

@@ -41,7 +41,7 @@ pub struct Vacuumed {
     pub files_kept: u64,
 }
 
-/// What is kept of a table's past.
+/// A table's past, as far as it is kept.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct History {
     /// Versions that can be read.
@@ -141,7 +141,7 @@ impl LakeTable {
         Ok(vacuumed)
     }
 
-    /// What is kept of the table's past.
+    /// Reads the log's folder for the versions that are kept, and for the instant of the last vacuum.
     pub async fn history(&self) -> Result<History> {
         let Listing { entries, checkpoints, .. } = Listing::of_log(self.entries().await?);
         let entries = entries.into_iter().map(|(version, _)| version);

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 /// How a server behaves; every field has a default.
 #[derive(Debug, Clone)]
 pub struct ServeOptions {
-    /// Where the lake is; its keys are kept there, too.
+    /// The place of the lake, and of its keys.
     pub data: String,
     /// Asks for no key and lets `?store=` choose the store; on loopback only.
     pub open: bool,

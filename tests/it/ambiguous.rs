@@ -11,8 +11,9 @@ use rand_chacha::ChaCha8Rng;
 use tributary::lake::{BatchName, Repairs};
 use tributary::{Engine, ErrorKind, LandRequest};
 
-use crate::ambiguous_store::{AmbiguousStore, Rival};
+use crate::ambiguous_store::{Ambiguous, AmbiguousStore, Rival};
 use crate::drill::{Figures, run, seeds};
+use crate::hooked_store::HookedStore;
 use crate::interleavings::model::{Orders, STORE, erase, nightly, order_row, orders};
 use crate::interleavings::play::{check_journeys, open};
 use crate::objects::{faults_of_logs, naming, objects, version_of_batch};
@@ -29,7 +30,7 @@ struct Drill {
     store: Arc<AmbiguousStore>,
     rival: Arc<Rival>,
     engine: Engine,
-    /// What this engine has landed; the rival keeps what it has.
+    /// The orders that this engine has landed. The rival keeps its own.
     model: Orders,
     random: ChaCha8Rng,
     figures: Figures,
@@ -39,7 +40,7 @@ impl Drill {
     async fn new(seed: u64) -> Self {
         let inner: Arc<dyn ObjectStore> = Arc::new(InMemory::new());
         let rival = Arc::new(Rival::new(open(inner.clone(), KEEP).await));
-        let store = Arc::new(AmbiguousStore::new(inner.clone(), rival.clone(), seed));
+        let store = Arc::new(HookedStore::new(inner.clone(), Ambiguous::new(rival.clone(), seed)));
         let engine = open(store.clone(), KEEP).await;
         let random = ChaCha8Rng::seed_from_u64(seed ^ 0xab);
         Self { inner, store, rival, engine, model: Orders::new(), random, figures: Figures::default() }
@@ -137,7 +138,7 @@ impl Drill {
 
     /// Looks at what is left, through a process that has seen none of it.
     async fn end(mut self) -> Figures {
-        self.figures.join(self.store.mend());
+        self.figures.join(self.store.hooks.mend());
         let engine = open(self.inner.clone(), KEEP).await;
         assert_eq!(orders(&engine).await.unwrap(), self.expected());
         assert_eq!(faults_of_logs(&objects(&self.inner).await), Vec::<String>::new());

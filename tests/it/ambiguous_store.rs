@@ -1,28 +1,24 @@
 //! A store whose answers to commits are not to be trusted, by a seed; and a rival, who commits at the worst moment.
 
-use std::fmt;
 use std::io::Cursor;
-use std::ops::Range;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
-use bytes::Bytes;
-use futures::stream::BoxStream;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore, PutMode,
-    PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    Error, GetOptions, GetResult, ObjectStore, PutMode, PutOptions, PutPayload, PutResult, Result,
 };
 use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tributary::{Engine, LandRequest};
 
 use crate::drill::Figures;
+use crate::hooked_store::{HookedStore, Hooks};
 use crate::interleavings::model::{Orders, STORE, nightly, order_row};
 use crate::support::ndjson;
 
-/// What happens to the put of a log entry.
+/// The fate of the put of a log entry.
 #[derive(Debug, Clone, Copy)]
 enum Event {
     /// It is made, and the connection breaks.
@@ -81,9 +77,11 @@ impl Rival {
     }
 }
 
+/// A store whose answers are ambiguous.
+pub type AmbiguousStore = HookedStore<Ambiguous>;
+
 #[derive(Debug)]
-pub struct AmbiguousStore {
-    inner: Arc<dyn ObjectStore>,
+pub struct Ambiguous {
     rival: Arc<Rival>,
     random: Mutex<ChaCha8Rng>,
     /// Of so many commits one meets an event; none if it is 0.
@@ -93,11 +91,11 @@ pub struct AmbiguousStore {
     figures: Mutex<Figures>,
 }
 
-impl AmbiguousStore {
-    pub fn new(inner: Arc<dyn ObjectStore>, rival: Arc<Rival>, seed: u64) -> Self {
+impl Ambiguous {
+    pub fn new(rival: Arc<Rival>, seed: u64) -> Self {
         let random = Mutex::new(ChaCha8Rng::seed_from_u64(seed));
         let (one_in, blind) = (AtomicU32::new(2), AtomicU32::new(0));
-        Self { inner, rival, random, one_in, blind, figures: Mutex::default() }
+        Self { rival, random, one_in, blind, figures: Mutex::default() }
     }
 
     /// Answers truly from now on; gives what happened.
@@ -107,7 +105,7 @@ impl AmbiguousStore {
         std::mem::take(&mut self.figures.lock().unwrap())
     }
 
-    /// What happens to a commit, and two choices that it may need.
+    /// Draws the fate of a commit, and two choices that it may need.
     fn event(&self) -> Option<(Event, bool, u32)> {
         let one_in = self.one_in.load(Relaxed);
         let mut random = self.random.lock().unwrap();
@@ -134,29 +132,29 @@ fn failed(why: &'static str) -> Error {
     Error::Generic { store: "AmbiguousStore", source: why.into() }
 }
 
-impl fmt::Display for AmbiguousStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("AmbiguousStore")
-    }
-}
-
 #[async_trait]
-impl ObjectStore for AmbiguousStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+impl Hooks for Ambiguous {
+    async fn put(
+        &self,
+        inner: &dyn ObjectStore,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
         let is_commit = is_of_log(location) && opts.mode == PutMode::Create;
         let Some((event, is_landing, calls)) = is_commit.then(|| self.event()).flatten() else {
-            return self.inner.put_opts(location, payload, opts).await;
+            return inner.put_opts(location, payload, opts).await;
         };
         match event {
             Event::NotMade => return Err(failed("connection reset")),
             Event::RivalBefore => {
                 self.rival.act(is_landing).await;
-                return self.inner.put_opts(location, payload, opts).await;
+                return inner.put_opts(location, payload, opts).await;
             }
             _ => {}
         }
         // An entry that is there already is somebody else's, and the answer says so.
-        self.inner.put_opts(location, payload, opts).await?;
+        inner.put_opts(location, payload, opts).await?;
         match event {
             Event::SentAgain => {
                 let source = "412 Precondition Failed".into();
@@ -170,36 +168,8 @@ impl ObjectStore for AmbiguousStore {
         Err(failed("connection reset"))
     }
 
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+    async fn get(&self, inner: &dyn ObjectStore, location: &Path, options: GetOptions) -> Result<GetResult> {
         self.check_sight(location)?;
-        self.inner.get_opts(location, options).await
-    }
-
-    async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        inner.get_opts(location, options).await
     }
 }

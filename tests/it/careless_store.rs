@@ -1,25 +1,23 @@
 //! Over a store on which two writers would overwrite each other nothing is written, and what is there is read.
 
-use std::fmt;
 use std::io::Cursor;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 use async_trait::async_trait;
 use futures::TryStreamExt;
-use futures::stream::BoxStream;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
-    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta, ObjectStore,
-    ObjectStoreExt, PutMode, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+    Error, ObjectMeta, ObjectStore, ObjectStoreExt as _, PutMode, PutOptions, PutPayload, PutResult, Result,
 };
 use serde_json::json;
 use tributary::{Engine, EngineOptions, ErrorKind};
 
+use crate::hooked_store::{HookedStore, Hooks};
 use crate::support::{land_rows, ndjson, scalar};
 
-/// What a store does with a put that is to create an object.
+/// The care of a store about a put that is to create an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Care {
     /// It refuses what would replace something, as it has to.
@@ -31,32 +29,29 @@ enum Care {
 }
 
 #[derive(Debug)]
-struct CarelessStore {
-    inner: Arc<InMemory>,
+struct Careless {
     care: Care,
-    /// How many puts asked whether it is careful.
+    /// Puts of probes.
     probes: AtomicUsize,
 }
 
-impl CarelessStore {
-    fn new(inner: Arc<InMemory>, care: Care) -> Self {
-        Self { inner, care, probes: AtomicUsize::new(0) }
-    }
-}
-
-impl fmt::Display for CarelessStore {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("CarelessStore")
-    }
+fn careless(inner: Arc<InMemory>, care: Care) -> HookedStore<Careless> {
+    HookedStore::new(inner, Careless { care, probes: AtomicUsize::new(0) })
 }
 
 #[async_trait]
-impl ObjectStore for CarelessStore {
-    async fn put_opts(&self, location: &Path, payload: PutPayload, opts: PutOptions) -> Result<PutResult> {
+impl Hooks for Careless {
+    async fn put(
+        &self,
+        inner: &dyn ObjectStore,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> Result<PutResult> {
         self.probes.fetch_add(usize::from(location.as_ref().contains("_probe")), Relaxed);
         let is_create = opts.mode == PutMode::Create && self.care != Care::Full;
         if is_create && self.care == Care::LooksFirst {
-            if self.inner.head(location).await.is_ok() {
+            if inner.head(location).await.is_ok() {
                 return Err(Error::AlreadyExists {
                     path: location.to_string(),
                     source: "it is there".into(),
@@ -65,35 +60,7 @@ impl ObjectStore for CarelessStore {
             tokio::task::yield_now().await;
         }
         let mode = if is_create { PutMode::Overwrite } else { opts.mode.clone() };
-        self.inner.put_opts(location, payload, PutOptions { mode, ..opts }).await
-    }
-
-    async fn put_multipart_opts(
-        &self,
-        location: &Path,
-        opts: PutMultipartOptions,
-    ) -> Result<Box<dyn MultipartUpload>> {
-        self.inner.put_multipart_opts(location, opts).await
-    }
-
-    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
-        self.inner.get_opts(location, options).await
-    }
-
-    fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
-        self.inner.delete_stream(locations)
-    }
-
-    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
-    }
-
-    async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
-        self.inner.list_with_delimiter(prefix).await
-    }
-
-    async fn copy_opts(&self, from: &Path, to: &Path, options: CopyOptions) -> Result<()> {
-        self.inner.copy_opts(from, to, options).await
+        inner.put_opts(location, payload, PutOptions { mode, ..opts }).await
     }
 }
 
@@ -113,7 +80,7 @@ async fn a_store_that_would_lose_a_commit_is_read_and_never_written() {
         let inner = Arc::new(InMemory::new());
         let sound = open(inner.clone()).await;
         land_rows(&sound, "s", "orders", &[order("o1")]).await;
-        let engine = open(Arc::new(CarelessStore::new(inner.clone(), care))).await;
+        let engine = open(Arc::new(careless(inner.clone(), care))).await;
         for table in ["orders", "customers"] {
             let row = if table == "orders" { order("o2") } else { json!({"customer_id": "c"}) };
             let error = engine.land("s", table, Cursor::new(row.to_string()), ndjson()).await.unwrap_err();
@@ -130,14 +97,14 @@ async fn a_store_that_would_lose_a_commit_is_read_and_never_written() {
 
 #[tokio::test]
 async fn a_store_is_asked_once_in_a_process_and_by_writers_alone() {
-    let store = Arc::new(CarelessStore::new(Arc::default(), Care::Full));
+    let store = Arc::new(careless(Arc::default(), Care::Full));
     let engine = open(store.clone()).await;
     assert_eq!(scalar(&engine, "s", "select count(*) from orders").await, "0");
-    assert_eq!(store.probes.load(Relaxed), 0);
+    assert_eq!(store.hooks.probes.load(Relaxed), 0);
     land_rows(&engine, "s", "orders", &[order("o1")]).await;
-    let asked = store.probes.load(Relaxed);
+    let asked = store.hooks.probes.load(Relaxed);
     assert!((1..=4).contains(&asked), "{asked}");
     land_rows(&engine, "s", "orders", &[order("o2")]).await;
     land_rows(&engine, "s", "customers", &[json!({"customer_id": "c"})]).await;
-    assert_eq!(store.probes.load(Relaxed), asked);
+    assert_eq!(store.hooks.probes.load(Relaxed), asked);
 }

@@ -17,7 +17,7 @@ use object_store::{
 
 pub const BUCKET: &str = "lake";
 
-/// How the server answers.
+/// The way in which the server answers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Manner {
     /// As S3 does.
@@ -50,7 +50,7 @@ impl FakeS3 {
         Self { address, served }
     }
 
-    /// What a process needs in its environment to find the server.
+    /// The environment in which a process finds the server.
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         environment(self.address)
     }

@@ -70,7 +70,7 @@ impl Fault {
     }
 }
 
-/// Whether a call goes wrong, and how.
+/// Draws the fates of calls.
 #[derive(Debug)]
 struct Faults {
     random: Mutex<ChaCha8Rng>,
@@ -108,7 +108,7 @@ impl Faults {
         fault
     }
 
-    /// What goes wrong with a call, unless it is refused at once.
+    /// Draws the fault of a call that is not refused at once.
     async fn begin(&self, kinds: &[Fault]) -> Result<Option<Fault>> {
         let fault = self.next(kinds);
         if fault == Some(Fault::Delay) {

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used)]
 
 mod drill;
+mod hooked_store;
 mod objects;
 mod place;
 mod support;
@@ -24,6 +25,7 @@ mod flight_parts;
 mod fsck;
 mod goldens;
 mod http;
+mod http_keys;
 mod http_sql;
 mod interleavings;
 mod invariants;

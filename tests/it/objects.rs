@@ -53,7 +53,7 @@ fn rows_as_text(bytes: &Bytes) -> String {
     pretty_format_batches(&rows).expect("rows as text").to_string()
 }
 
-/// What is wrong with a log from outside: a version that is missing, a file that is added twice or removed by two
+/// Finds what is wrong with a log from outside: a version that is missing, a file that is added twice or removed by two
 /// commits, an idempotency key that is noted twice.
 pub fn faults_of_logs(objects: &Objects) -> Vec<String> {
     let mut faults = Vec::new();

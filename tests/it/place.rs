@@ -1,4 +1,4 @@
-//! Where a test's lake is: memory or a folder; or a bucket, if `TEST_BUCKET` names one (`just bucket`).
+//! The place of a test's lake: memory or a folder; or a bucket, if `TEST_BUCKET` names one (`just bucket`).
 
 use std::path::Path;
 
@@ -25,7 +25,7 @@ impl Place {
         Self { url, folder }
     }
 
-    /// What an engine opens.
+    /// The URL that an engine opens.
     pub fn url(&self) -> &str {
         &self.url
     }
@@ -65,7 +65,7 @@ pub fn memory() -> String {
     own_prefix().unwrap_or_else(|| "memory:".into())
 }
 
-/// How often a property is tried: an object store answers later than memory.
+/// The number of tries of a property: an object store answers later than memory.
 pub fn cases(in_memory: u32) -> u32 {
     if bucket().is_some() { in_memory / 8 } else { in_memory }
 }

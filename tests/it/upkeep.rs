@@ -1,4 +1,4 @@
-//! What keeps a lake in order: compaction of what is old, the memory of what is not compacted yet, and what is told of both.
+//! Upkeep of a lake: compaction by age, the memory of landed keys, vacuum, and the list of tables.
 
 use std::time::{Duration, Instant};
 

@@ -8,7 +8,7 @@ use crate::serve::keys::{KeyStore, keys_file};
 const FOLDER: &str = "data_folder";
 const KEYS: &str = "keys";
 
-/// What is known of a data folder.
+/// The check of a data folder, and its outcome.
 pub struct DataFolder {
     /// `None` for a lake that is in no folder of this machine.
     pub check: Option<Check>,

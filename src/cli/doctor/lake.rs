@@ -23,7 +23,7 @@ const DELETABLE_BYTES: u64 = 100 << 20;
 const DELETABLE_FILES: u64 = 10_000;
 /// Opening a table reads each commit since its checkpoint.
 const MOST_COMMITS: u64 = 200;
-/// How far a landing may be in the future.
+/// A landing may be this far in the future.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);
 const QUARANTINE: &str = "quarantine";
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::cli::exit::{Failure, Outcome};
 use crate::error::Error;
 
-/// How a check went.
+/// The outcome of a check.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Verdict {
@@ -25,7 +25,7 @@ pub struct Check {
     pub name: &'static str,
     pub status: Verdict,
     pub found: String,
-    /// What to do about it.
+    /// The next step for the operator.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub advice: Option<String>,
 }

@@ -15,7 +15,7 @@ const CLOCK_WARNING: TimeDelta = TimeDelta::minutes(1);
 /// S3 refuses requests of a clock that differs by more.
 const CLOCK_FAILURE: TimeDelta = TimeDelta::minutes(15);
 
-/// What the storage answered.
+/// The checks of a storage, made from its answers.
 pub struct Answers {
     pub checks: Vec<Check>,
     pub is_reachable: bool,
@@ -61,7 +61,7 @@ fn conditional_puts(probe: &Probe) -> Check {
             "two changes of the API keys at once could lose one: use a store that honours conditional puts",
         ),
         Some(true) => Check::ok(NAME, "puts over what is there are refused, as they have to be"),
-        None => Check::ok(NAME, "files are made only where none is, as they have to be"),
+        None => Check::ok(NAME, "a new file never replaces one, as it has to be"),
     }
 }
 

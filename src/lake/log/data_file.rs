@@ -63,7 +63,7 @@ pub struct DataFile {
     /// Relative to the table's folder.
     pub path: String,
     pub size_bytes: u64,
-    /// When it was written, in milliseconds since 1970.
+    /// The instant at which it was written, in milliseconds since 1970.
     pub written_ms: Option<i64>,
     pub row_count: u64,
     pub store: String,

@@ -14,7 +14,7 @@ pub struct AddedFile {
     pub path: String,
     #[serde(rename = "size")]
     pub size_bytes: u64,
-    /// When it was written, in milliseconds since 1970.
+    /// The instant at which it was written, in milliseconds since 1970.
     pub modification_time: Option<i64>,
     #[serde(default)]
     pub partition_values: HashMap<String, Option<String>>,

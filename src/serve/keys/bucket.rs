@@ -37,18 +37,18 @@ const WAIT: Duration = Duration::from_millis(20);
 pub struct KeyObject {
     storage: Storage,
     path: Path,
-    /// Where older versions kept these keys.
+    /// The file in which older versions kept these keys.
     old_file: PathBuf,
     known: Mutex<Known>,
     /// Held by the one request that looks.
     looking: tokio::sync::Mutex<()>,
 }
 
-/// What was seen in the bucket.
+/// The keys as they were last read, and the last look that failed.
 #[derive(Debug, Default)]
 struct Known {
     seen: Option<Seen>,
-    /// When the last look failed.
+    /// The instant of the last look that failed.
     failed_at: Option<Instant>,
 }
 
@@ -125,7 +125,7 @@ impl KeyObject {
         }
     }
 
-    /// What is known without a look; `None` if it is time to look.
+    /// Returns the keys that were read last; `None` if it is time to read them again.
     fn known_at(&self, now: Instant) -> Option<Result<Arc<Document>>> {
         let known = self.known();
         let age = known.seen.as_ref().map(|seen| now.saturating_duration_since(seen.at));

@@ -16,7 +16,7 @@ const PREFIX: &str = "trb_";
 const SECRET_BYTES: usize = 32;
 pub(super) const SALT_BYTES: usize = 16;
 
-/// What a key allows.
+/// A permission of a key.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Scope {
@@ -40,7 +40,7 @@ pub struct KeyInfo {
 }
 
 impl KeyInfo {
-    /// Whether the key may do what needs `scope`; `admin` may do everything.
+    /// Returns true if the key has `scope`; `admin` has every scope.
     pub fn allows(&self, scope: Scope) -> bool {
         self.scopes.iter().any(|own| *own == scope || *own == Scope::Admin)
     }
@@ -61,12 +61,12 @@ pub(super) struct Record {
 #[derive(Debug, Default, Serialize, Deserialize)]
 pub struct Document {
     pub(super) keys: Vec<Record>,
-    /// What all verifiers are salted with, in hexadecimal.
+    /// The salt of all verifiers, in hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     scram_salt: Option<String>,
 }
 
-/// Whether keys can be proved without being sent.
+/// Says which keys can be proved without being sent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Provable {
     /// Every key in force, with this salt.
@@ -143,12 +143,12 @@ impl Document {
         self.keys.iter().map(|record| record.info.clone()).collect()
     }
 
-    /// Whether no key was ever made; revoked ones count, so that revoking the last one opens nothing.
+    /// Returns true if no key was ever made. Revoked keys count, so that revoking the last one opens nothing.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty()
     }
 
-    /// Whether any key is in force.
+    /// Returns true if any key is in force.
     pub fn has_keys(&self) -> bool {
         self.in_force().next().is_some()
     }
@@ -170,7 +170,7 @@ impl Document {
         self.in_force().find(|record| record.info.id == id).map(|record| record.info.clone())
     }
 
-    /// Whether keys can be proved by SCRAM-SHA-256.
+    /// Says which keys can be proved by SCRAM-SHA-256.
     pub fn provable(&self) -> Result<Provable> {
         let Some(salt) = &self.scram_salt else { return Ok(Provable::None) };
         let salt = salt_bytes(salt)?;

@@ -1,4 +1,4 @@
-//! Where the keys of a lake are: with the lake. A local folder has a file, and a bucket has an object.
+//! The keys of a lake are with the lake. A local folder has a file, and a bucket has an object.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,17 +10,17 @@ use crate::lake::Storage;
 
 /// The name of the file or object in the lake's folder.
 const NAME: &str = "keys.json";
-/// Where older versions kept the keys of a lake that is not in a local folder; a lake in memory still has them there.
+/// Older versions kept the keys of a lake in this file if it is not in a local folder. A lake in memory still does.
 const WORKING_FOLDER_NAME: &str = "tributary-keys.json";
 
-/// Where keys are kept.
+/// The place of the keys.
 #[derive(Debug)]
 pub enum Place {
     File(KeyFile),
     Bucket(Box<KeyObject>),
 }
 
-/// How soon servers see a change of the keys.
+/// The time until servers see a change of the keys.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Freshness {
     /// With the next request.

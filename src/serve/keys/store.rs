@@ -51,7 +51,7 @@ impl KeyStore {
         }
     }
 
-    /// How soon other processes see a change.
+    /// The time until other processes see a change.
     pub fn freshness(&self) -> Freshness {
         self.place.freshness()
     }

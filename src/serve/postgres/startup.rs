@@ -83,7 +83,7 @@ impl StartupHandler for Session {
 }
 
 impl Session {
-    /// Who may enter now.
+    /// Reads the keys that open the server now.
     async fn entry(&self) -> PgWireResult<Entry<'_>> {
         self.door.access.door().await.map_err(|cause| engine_error(&cause))
     }

@@ -16,7 +16,7 @@ use object_store::{
 };
 use tokio::sync::{Notify, oneshot};
 
-/// Where calls wait.
+/// Calls wait here.
 #[derive(Debug, Default)]
 pub struct Gate {
     state: Mutex<State>,
@@ -42,7 +42,7 @@ pub struct Call {
     leave: oneshot::Sender<()>,
 }
 
-/// What matters of a call for others.
+/// The kind of a call, as far as it matters for other actors.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// It reads a data file. Such a file never changes: all that matters is whether it is still there.
@@ -92,7 +92,7 @@ impl Gate {
         self.changed.notify_one();
     }
 
-    /// How many calls have arrived; `None` while an actor is on its way to its next call.
+    /// Counts the calls that have arrived; `None` while an actor is on its way to its next call.
     pub fn arrivals_at_rest(&self) -> Option<u64> {
         let mut state = self.state();
         state.waiting.retain(|call| !call.leave.is_closed());

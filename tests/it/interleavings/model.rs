@@ -1,4 +1,4 @@
-//! What actors do, and what may come of it: the same as if one had acted after the other, in some order.
+//! The actions of actors, and their possible outcomes: those of one actor after the other, in some order.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::Cursor;
@@ -31,7 +31,7 @@ pub fn order_row(id: &str, customer: &str, month: u8, revenue: u32) -> Value {
            "ordered_at": format!("2026-{month:02}-10T00:00:00Z"), "revenue": format!("{revenue}.00")})
 }
 
-/// What one actor does.
+/// The action of one actor.
 #[derive(Debug, Clone)]
 pub enum Action {
     /// Lands orders under an idempotency key.
@@ -45,7 +45,7 @@ pub enum Action {
 /// The orders of the store: id, customer and revenue.
 pub type Orders = BTreeMap<String, (String, String)>;
 
-/// What an actor was told.
+/// The answer that an actor got.
 #[derive(Debug)]
 pub enum Outcome {
     Landed { already: bool },
@@ -101,7 +101,7 @@ pub async fn orders(engine: &Engine) -> Result<Orders, Error> {
     Ok(orders)
 }
 
-/// What one actor after the other would leave.
+/// The rows that one actor after the other would leave.
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     pub orders: Orders,
@@ -133,7 +133,7 @@ impl Model {
         }
     }
 
-    /// Whether some order of the actions explains what the actors were told and what is there now. `is_before` says
+    /// Returns true if some order of the actions explains the answers and what is there now. `is_before` says
     /// which action had ended before another one began.
     pub fn explains(
         &self,

@@ -9,10 +9,10 @@ use rand_chacha::ChaCha8Rng;
 
 use super::gate::{Call, Gate, Kind};
 
-/// How often all tasks of the runtime get their turn before their actors count as being at rest.
+/// Turns of all tasks of the runtime, after which their actors count as being at rest.
 const ROUNDS: usize = 12;
 
-/// How a schedule chooses. It replays, but for calls that an actor makes at once from several threads.
+/// The rule by which a schedule chooses. It replays, but for calls that an actor makes at once from several threads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Plan {
     /// The first actor makes so many calls, then the next one, and so on; in the end each goes to its end. An actor is
@@ -22,7 +22,7 @@ pub enum Plan {
     Random { seed: u64, percent: u32 },
 }
 
-/// Which calls count.
+/// The calls that count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counting {
     /// Those that write: what an actor has read is old when it goes on.
@@ -42,7 +42,7 @@ impl Counting {
     }
 }
 
-/// How many calls of an actor count.
+/// The number of an actor's calls, by what counts.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Length {
     writes: usize,
@@ -60,7 +60,7 @@ impl Length {
     }
 }
 
-/// What a schedule did.
+/// The calls of a schedule, in their order.
 #[derive(Debug, Default)]
 pub struct Trace {
     calls: Vec<(usize, String)>,
@@ -80,7 +80,7 @@ impl Trace {
         self.calls.push((call.actor, call.name.clone()));
     }
 
-    /// Whether an actor's last call came before the first call of another one.
+    /// Returns true if an actor's last call came before the first call of another one.
     pub fn is_before(&self, actor: usize, other: usize) -> bool {
         let last = self.calls.iter().rposition(|(of, _)| *of == actor);
         let first = self.calls.iter().position(|(of, _)| *of == other);
