@@ -103,7 +103,8 @@ impl Access {
         Self { is_loopback: address.ip().is_loopback(), ..self.clone() }
     }
 
-    /// Open by choice, or while no key was ever made; on loopback alone. The first key closes it at once.
+    /// Open by choice, or while no key was ever made; on loopback alone. The first key closes it as soon as
+    /// it is seen: at once if the lake is in a folder, after a few seconds if it is in a bucket.
     pub async fn door(&self) -> Result<Door<'_>> {
         let open = Door::Open { default_store: &self.default_store };
         if self.is_loopback && self.is_open {

@@ -159,7 +159,7 @@ impl KeyObject {
             Err(StoreError::NotFound { .. }) if seen.is_some_and(Seen::has_keys) => {
                 Ok((Arc::default(), None))
             }
-            Err(StoreError::NotFound { .. }) => Ok((Arc::new(self.move_old_file().await?), None)),
+            Err(StoreError::NotFound { .. }) => Ok((Arc::new(self.adopt_old_file().await?), None)),
             found => {
                 let found = found.map_err(failed)?;
                 let e_tag = found.meta.e_tag.clone();
@@ -171,7 +171,7 @@ impl KeyObject {
 
     /// Puts the keys of the working folder into a lake that has none, as older versions kept them there. The file stays:
     /// another lake may have been served from the same folder.
-    async fn move_old_file(&self) -> Result<Document> {
+    async fn adopt_old_file(&self) -> Result<Document> {
         let old = file::read(&self.old_file)?;
         if old.is_empty() {
             return Ok(old);
@@ -235,7 +235,7 @@ impl KeyObject {
             let began = Instant::now();
             let (mut document, replaced) = self.read().await?;
             if replaced.is_none() {
-                document = self.move_old_file().await?;
+                document = self.adopt_old_file().await?;
                 if !document.is_empty() {
                     continue;
                 }
