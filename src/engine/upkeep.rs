@@ -310,8 +310,9 @@ impl Worker {
         }
         // What they have not seen is not compacted.
         self.follow(store).await;
-        match self.lake.compact_table(store, name, &self.context).await {
-            Ok(_) => tracing::info!(table = name, store, "compacted"),
+        match self.lake.compact_if_due(store, name, self.ages.compact_after, &self.context).await {
+            Ok(true) => tracing::info!(table = name, store, "compacted"),
+            Ok(false) => tracing::debug!(table = name, store, "another process compacts"),
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 tracing::debug!(table = name, store, "another process compacts");
             }

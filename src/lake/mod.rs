@@ -13,6 +13,7 @@ mod health;
 mod key_versions;
 mod landed_keys;
 mod landing;
+mod lease;
 mod log;
 mod lookup;
 mod newest;

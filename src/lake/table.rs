@@ -11,6 +11,7 @@ use parquet::file::metadata::ParquetMetaData;
 use tokio::task::JoinSet;
 
 use super::landed_keys::{LandedKeys, Room};
+use super::lease::SeenLeases;
 use super::log::{
     Change, DataFile, LogReader, LogState, Made, NewFile, Refusal, Snapshot, SumsOfTable, Writer,
     erasures_of, withdraw_if_erased, write_checkpoint,
@@ -41,6 +42,8 @@ pub struct LakeTable {
     /// The state's snapshot, for readers.
     current: RwLock<Arc<Snapshot>>,
     pub(super) keys: Arc<LandedKeys>,
+    /// Compactions of other processes.
+    pub(super) seen_leases: SeenLeases,
     /// Snapshots that somebody may still read: their files are not vacuumed.
     pub(super) held: Mutex<Vec<Weak<Snapshot>>>,
     last_landed_us: AtomicI64,
@@ -72,6 +75,7 @@ impl LakeTable {
             state: tokio::sync::Mutex::default(),
             current: RwLock::default(),
             keys,
+            seen_leases: SeenLeases::default(),
             held: Mutex::default(),
             last_landed_us: AtomicI64::new(0),
             checkpoints: Mutex::default(),

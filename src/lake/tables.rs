@@ -110,6 +110,27 @@ impl Lake {
         Ok(least)
     }
 
+    /// Compacts one table of a store if it is due by what is committed, unless another process does so just now. Says
+    /// whether it was compacted.
+    pub async fn compact_if_due(
+        &self,
+        store: &str,
+        name: &str,
+        compact_after: Duration,
+        context: &Arc<TaskContext>,
+    ) -> Result<bool> {
+        let table = self.table(name)?;
+        let Some(lease) = table.lease(store).await? else { return Ok(false) };
+        let compacted = async {
+            let snapshot = table.snapshot().await?;
+            let is_due = is_due(snapshot.files_of(store), compact_after);
+            Ok(is_due && self.compact_table(store, name, context).await?)
+        };
+        let compacted = compacted.await;
+        lease.end().await;
+        compacted
+    }
+
     /// Returns true if a compaction is due: reading suffers from the landed files, or one of them is older than
     /// `compact_after`.
     pub fn is_compaction_due(&self, store: &str, name: &str, compact_after: Duration) -> bool {
