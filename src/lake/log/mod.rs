@@ -6,6 +6,7 @@ mod commit;
 mod create;
 mod data_file;
 mod entry;
+mod notes;
 mod operation;
 mod replay;
 mod snapshot;

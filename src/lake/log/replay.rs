@@ -16,6 +16,7 @@ use super::checkpoint::{checksum, checksum_path, read_checkpoint};
 use super::commit::Begun;
 use super::data_file::{DataFile, SumsOfTable};
 use super::entry::{AddedFile, Entry, Metadata, Noted, Protocol};
+use super::notes::Notes;
 use super::snapshot::Snapshot;
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
@@ -36,7 +37,7 @@ pub struct LogState {
     pub snapshot: Arc<Snapshot>,
     /// The version of the newest checkpoint that is known.
     pub checkpoint: Option<u64>,
-    notes: HashMap<String, Noted>,
+    notes: Notes,
 }
 
 /// A log that was read from the beginning, with the files that it removed.
@@ -69,19 +70,7 @@ struct Listing {
 impl LogState {
     /// The number that was noted under a name; nothing if it was not, or so long ago that the table forgets it.
     pub fn noted(&self, name: &str) -> Option<u64> {
-        let noted = self.notes.get(name)?;
-        let is_forgotten = self
-            .forgets_after_ms()
-            .zip(noted.last_updated)
-            .is_some_and(|(after, at)| chrono::Utc::now().timestamp_millis().saturating_sub(at) > after);
-        (!is_forgotten).then_some(noted.version.cast_unsigned())
-    }
-
-    fn forgets_after_ms(&self) -> Option<i64> {
-        let interval =
-            self.metadata.configuration.get("delta.setTransactionRetentionDuration")?.as_deref()?;
-        let hours = interval.strip_prefix("interval ")?.strip_suffix(" hours")?.parse::<i64>().ok()?;
-        Some(hours * 3_600_000)
+        self.notes.get(name, forgets_after_ms(&self.metadata))
     }
 
     fn apply(&mut self, reader: &LogReader, version: u64, entry: Entry) -> Result<()> {
@@ -89,7 +78,7 @@ impl LogState {
         let removed: Vec<String> = entry.removed.into_iter().map(|removed| removed.path).collect();
         let added = entry.added.into_iter().map(|added| reader.described(added)).collect::<Result<_>>()?;
         self.snapshot = Arc::new(self.snapshot.next(version, &removed, added));
-        self.notes.extend(entry.noted.into_iter().map(|noted| (noted.app_id.clone(), noted)));
+        self.notes.add(entry.noted, forgets_after_ms(&self.metadata));
         if let Some(metadata) = entry.metadata {
             self.metadata = metadata;
         }
@@ -329,7 +318,7 @@ pub fn entry_path(version: u64) -> Path {
 struct Replay {
     files: BTreeMap<String, AddedFile>,
     removed: HashMap<String, Option<i64>>,
-    notes: HashMap<String, Noted>,
+    noted: Vec<Noted>,
     metadata: Option<Metadata>,
     protocol: Option<Protocol>,
 }
@@ -344,7 +333,7 @@ impl Replay {
             self.removed.remove(&added.path);
             self.files.insert(added.path.clone(), added);
         }
-        self.notes.extend(entry.noted.into_iter().map(|noted| (noted.app_id.clone(), noted)));
+        self.noted.extend(entry.noted);
         self.metadata = entry.metadata.or(self.metadata.take());
         self.protocol = entry.protocol.or(self.protocol.take());
     }
@@ -360,9 +349,18 @@ impl Replay {
         })?;
         let files = self.files.into_values().map(|added| reader.described(added)).collect::<Result<_>>()?;
         let snapshot = Arc::new(Snapshot::default().next(version, &[], files));
-        let state = LogState { version, metadata, snapshot, checkpoint, notes: self.notes };
+        let mut notes = Notes::default();
+        notes.add(self.noted, forgets_after_ms(&metadata));
+        let state = LogState { version, metadata, snapshot, checkpoint, notes };
         Ok(WholeLog { state, removed: self.removed })
     }
+}
+
+/// How long the table keeps what was noted; `None` if for ever.
+fn forgets_after_ms(metadata: &Metadata) -> Option<i64> {
+    let interval = metadata.configuration.get("delta.setTransactionRetentionDuration")?.as_deref()?;
+    let hours = interval.strip_prefix("interval ")?.strip_suffix(" hours")?.parse::<i64>().ok()?;
+    Some(hours * 3_600_000)
 }
 
 fn check_protocol(spec: &TableSpec, protocol: Option<&Protocol>) -> Result<()> {
