@@ -196,7 +196,10 @@ impl LakeTable {
                 (Some(newest), _) => version = newest,
                 // Another erasure has deleted the checkpoint that this one was made from.
                 (None, Err(error)) if error.is_overtaken() && attempts < REWRITE_ATTEMPTS => {}
-                (None, written) => break written?,
+                (None, written) => {
+                    written?;
+                    break;
+                }
             }
         }
         for object in self.entries().await? {

@@ -24,10 +24,12 @@ use crate::drills::{Bug, has};
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 
-/// Entries of the log between two checkpoints: opening the table reads those since the last one.
-const COMMITS_PER_CHECKPOINT: u64 = 20;
-/// A checkpoint names every file. With many files it is made less often, so that its cost follows the commits.
-const FILES_PER_COMMIT: u64 = 50;
+/// Entries of the log between two checkpoints, at least and at most: opening the table reads those since the last one.
+pub(super) const COMMITS_PER_CHECKPOINT: u64 = 20;
+const MOST_COMMITS_PER_CHECKPOINT: u64 = 200;
+/// A checkpoint has every file, and what was removed or noted in the last days. A large one is made less often, so that
+/// checkpoints write about so much for each commit.
+const CHECKPOINT_BYTES_PER_COMMIT: u64 = 16 << 10;
 
 /// Snapshots that are remembered before those are forgotten that nobody reads any more.
 const MOST_HELD: usize = 64;
@@ -240,7 +242,7 @@ impl LakeTable {
     /// Writes a checkpoint of the newest version, unless there is one.
     pub async fn checkpoint(&self) -> Result<()> {
         match self.snapshot().await?.version {
-            Some(version) => write_checkpoint(self.log(), version).await,
+            Some(version) => write_checkpoint(self.log(), version).await.map(drop),
             None => Ok(()),
         }
     }
@@ -287,8 +289,9 @@ impl LakeTable {
     }
 
     fn checkpoint_if_due(&self, state: &mut LogState) {
-        let interval = COMMITS_PER_CHECKPOINT.max(state.snapshot.file_count() as u64 / FILES_PER_COMMIT);
-        if state.version < state.checkpoint.map_or(0, |version| version) + interval {
+        let interval = (self.reader.checkpoint_bytes() / CHECKPOINT_BYTES_PER_COMMIT)
+            .clamp(COMMITS_PER_CHECKPOINT, MOST_COMMITS_PER_CHECKPOINT);
+        if state.version < state.checkpoint.unwrap_or(0) + interval {
             return;
         }
         state.checkpoint = Some(state.version);
@@ -303,8 +306,11 @@ impl LakeTable {
                 withdraw_if_erased(&reader, &log, version).await?;
                 written
             };
-            if let Err(error) = written.await {
-                tracing::warn!(table, error = ?error, "the checkpoint failed; the next one makes up for it");
+            match written.await {
+                Ok(bytes) => reader.set_checkpoint_bytes(bytes),
+                Err(error) => {
+                    tracing::warn!(table, error = ?error, "the checkpoint failed; the next one makes up for it");
+                }
             }
         });
     }

@@ -24,6 +24,10 @@ use crate::schema::STORE_COLUMN;
 const ORPHAN_GRACE: Duration = LONGEST_LANDING.saturating_mul(2);
 /// Log entries are kept at least so long: a process that looks seldom must find the next one.
 const LEAST_LOG_RETENTION: Duration = Duration::from_hours(1);
+/// A checkpoint is kept at least so long: somebody may have just found it.
+const CHECKPOINT_GRACE: Duration = Duration::from_mins(10);
+/// Of the checkpoints within the log's retention, so many are kept for older versions.
+const KEPT_CHECKPOINTS: u128 = 8;
 /// Says when the table was vacuumed the last time.
 const LAST_VACUUM: &str = "_last_vacuum";
 /// Entries that are read at once.
@@ -179,24 +183,30 @@ impl LakeTable {
         Ok(Listing { data, ..Listing::of_log(of_log) })
     }
 
-    /// The log files before the checkpoint from which every version of the retention can be read.
+    /// The log files that no version of the retention needs: those before the checkpoint from which every such version
+    /// can be read, and checkpoints since then that are close together.
     async fn dead_log_files(&self, now: DateTime<Utc>, keep: Duration, listing: &Listing) -> Vec<Path> {
         let Listing { entries, checkpoints, .. } = listing;
         // The newest of the old versions was still the current one when the retention began.
         let old = |(_, object): &&(u64, ObjectMeta)| is_older(now, object.last_modified, keep);
-        let Some(oldest_kept) = entries.iter().filter(old).map(|(version, _)| *version).max() else {
-            return Vec::new();
-        };
-        let versions = checkpoints.iter().map(|(version, _)| *version);
-        let Some(base) = versions.filter(|version| *version <= oldest_kept).max() else { return Vec::new() };
-        if !self.reader().has_checkpoint(base).await {
-            tracing::warn!(table = %self.spec.name, version = base, "a checkpoint is broken: no older entry is deleted");
+        let oldest_kept = entries.iter().filter(old).map(|(version, _)| *version).max();
+        let before_kept = checkpoints.iter().map(|(version, _)| *version);
+        let base = before_kept.filter(|version| oldest_kept.is_some_and(|oldest| *version <= oldest)).max();
+        if let Some(version) = base
+            && !self.reader().has_checkpoint(version).await
+        {
+            tracing::warn!(table = %self.spec.name, version, "a checkpoint is broken: no older entry is deleted");
             return Vec::new();
         }
+        let base = base.unwrap_or(0);
         let is_dead = |(version, object): &&(u64, ObjectMeta)| {
             *version < base && is_older(now, object.last_modified, keep)
         };
-        entries.iter().chain(checkpoints).filter(is_dead).map(|(_, object)| object.location.clone()).collect()
+        let dead = entries.iter().chain(checkpoints).filter(is_dead).map(|(_, object)| object);
+        let pointed_at = self.reader().last_checkpoint().await;
+        let later = checkpoints.iter().filter(|(version, _)| *version >= base).collect::<Vec<_>>();
+        let spare = spare_checkpoints(&later, pointed_at, now, keep);
+        dead.chain(spare).map(|object| object.location.clone()).collect()
     }
 
     /// When files were removed, in milliseconds since 1970, by the entries that are there. Checkpoints forget it after
@@ -217,6 +227,30 @@ impl LakeTable {
     }
 }
 
+/// Checkpoints without which every version can be read nearly as fast. Each part of the retention keeps its oldest one.
+fn spare_checkpoints<'a>(
+    checkpoints: &[&'a (u64, ObjectMeta)],
+    pointed_at: Option<u64>,
+    now: DateTime<Utc>,
+    keep: Duration,
+) -> Vec<&'a ObjectMeta> {
+    let part_of = |object: &ObjectMeta| {
+        let age = now.signed_duration_since(object.last_modified).to_std().unwrap_or_default();
+        age.as_millis() * KEPT_CHECKPOINTS / keep.as_millis().max(1)
+    };
+    let mut kept = HashMap::new();
+    for (version, object) in checkpoints {
+        let oldest = kept.entry(part_of(object)).or_insert(*version);
+        *oldest = (*version).min(*oldest);
+    }
+    let newest = checkpoints.iter().map(|(version, _)| *version).max();
+    let kept: HashSet<u64> = kept.into_values().chain(newest).chain(pointed_at).collect();
+    let is_spare = |(version, object): &&&(u64, ObjectMeta)| {
+        !kept.contains(version) && is_older(now, object.last_modified, CHECKPOINT_GRACE)
+    };
+    checkpoints.iter().filter(is_spare).map(|(_, object)| object).collect()
+}
+
 fn is_older(now: DateTime<Utc>, at: DateTime<Utc>, age: Duration) -> bool {
     now.signed_duration_since(at).to_std().is_ok_and(|passed| passed >= age)
 }
@@ -225,4 +259,60 @@ fn is_older(now: DateTime<Utc>, at: DateTime<Utc>, age: Duration) -> bool {
 fn store_of(path: &str) -> &str {
     let folder = path.split('/').next().unwrap_or_default();
     folder.strip_prefix(STORE_COLUMN).and_then(|rest| rest.strip_prefix('=')).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KEEP: Duration = Duration::from_hours(80);
+
+    /// A log's checkpoints after so many hours, of which each made one, with its checksum; it is vacuumed every hour.
+    fn kept_after(hours: i64) -> Vec<i64> {
+        let begin = DateTime::UNIX_EPOCH;
+        let mut checkpoints = Vec::new();
+        for hour in 0..=hours {
+            let now = begin + chrono::TimeDelta::hours(hour);
+            for extension in ["parquet", "parquet.xxh64"] {
+                let location = Path::from(format!("{hour}.checkpoint.{extension}"));
+                let object = ObjectMeta { location, last_modified: now, size: 1, e_tag: None, version: None };
+                checkpoints.push((hour.unsigned_abs(), object));
+            }
+            let all = checkpoints.iter().collect::<Vec<_>>();
+            let spare = spare_checkpoints(&all, None, now, KEEP);
+            let spare: HashSet<Path> = spare.into_iter().map(|object| object.location.clone()).collect();
+            checkpoints.retain(|(_, object)| !spare.contains(&object.location));
+        }
+        let (whole, sums): (Vec<_>, Vec<_>) =
+            checkpoints.iter().partition(|(_, object)| object.location.extension() == Some("parquet"));
+        assert_eq!(whole.len(), sums.len());
+        whole.iter().map(|(version, _)| version.cast_signed()).collect()
+    }
+
+    #[test]
+    fn checkpoints_are_kept_all_over_the_retention_and_not_all_of_them() {
+        assert_eq!(kept_after(1), [0, 1]);
+        let kept = kept_after(79);
+        assert!(kept.len() <= 12, "{kept:?}");
+        assert_eq!((kept.first(), kept.last()), (Some(&0), Some(&79)));
+        assert!(kept.windows(2).all(|pair| pair[1] - pair[0] <= 20), "{kept:?}");
+    }
+
+    #[test]
+    fn what_the_log_points_at_and_what_was_just_written_is_kept() {
+        let now = Utc::now();
+        let object = |version: u64, minutes| {
+            let location = Path::from(version.to_string());
+            let last_modified = now - chrono::TimeDelta::minutes(minutes);
+            (version, ObjectMeta { location, last_modified, size: 1, e_tag: None, version: None })
+        };
+        let checkpoints = [object(1, 50), object(2, 40), object(3, 30), object(4, 9), object(5, 8)];
+        let all = checkpoints.iter().collect::<Vec<_>>();
+        let spare = |pointed_at| {
+            let spare = spare_checkpoints(&all, pointed_at, now, KEEP);
+            spare.into_iter().map(|object| object.location.to_string()).collect::<Vec<_>>()
+        };
+        assert_eq!(spare(None), ["2", "3"]);
+        assert_eq!(spare(Some(3)), ["2"]);
+    }
 }

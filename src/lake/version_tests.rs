@@ -12,7 +12,7 @@ use super::landed_keys::LandedKeys;
 use super::landing::{Batch, BatchName, Landing};
 use super::log::{Change, Note, Operation};
 use super::storage::Storage;
-use super::table::LakeTable;
+use super::table::{COMMITS_PER_CHECKPOINT, LakeTable};
 use super::write::FileWriter;
 use crate::error::ErrorKind;
 use crate::schema::tables;
@@ -236,4 +236,28 @@ async fn an_entry_that_is_empty_or_missing_is_an_error_and_a_broken_checkpoint_i
     }
     std::fs::remove_file(&entry).unwrap();
     assert_eq!(read().await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_large_checkpoint_is_made_less_often() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = table(&folder);
+    let commit = async || {
+        // Texts that hardly compress.
+        let names = (0..8).map(|_| (0..100).map(|_| uuid::Uuid::now_v7().to_string()).collect::<String>());
+        let notes = names.map(|name| (name, Note::Number(1))).collect();
+        table.commit(Change { notes, ..Change::new(Operation::Land) }).await.unwrap();
+        table.close().await;
+    };
+    let made_by = async |commits: usize| {
+        for _ in 0..commits {
+            commit().await;
+        }
+        let log = std::fs::read_dir(folder.path().join("channels/_delta_log")).unwrap();
+        log.filter(|file| file.as_ref().unwrap().path().to_string_lossy().ends_with(".checkpoint.parquet"))
+            .count()
+    };
+    assert_eq!(made_by(COMMITS_PER_CHECKPOINT as usize).await, 1);
+    assert_eq!(made_by(COMMITS_PER_CHECKPOINT as usize).await, 1, "the first one is large");
+    assert_eq!(made_by(COMMITS_PER_CHECKPOINT as usize).await, 2);
 }

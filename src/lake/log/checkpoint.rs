@@ -52,8 +52,8 @@ pub fn read_checkpoint(bytes: Bytes) -> Result<Entry, ArrowError> {
     Ok(entry)
 }
 
-/// Writes the checkpoint of a version, unless there is one, and its checksum beside it.
-pub async fn write_checkpoint(log: &LogStoreRef, version: u64) -> Result<()> {
+/// Writes the checkpoint of a version, unless there is one, and its checksum beside it. Returns its size in bytes.
+pub async fn write_checkpoint(log: &LogStoreRef, version: u64) -> Result<u64> {
     mend_pointer(log).await?;
     let failed = |error| Error::unavailable("a checkpoint could not be written").with_source(error);
     let root = log.transaction_url(None).map_err(failed)?;
@@ -73,7 +73,8 @@ pub async fn write_checkpoint(log: &LogStoreRef, version: u64) -> Result<()> {
     let folder = log.object_store(None);
     let path = Path::from(format!("_delta_log/{version:020}.checkpoint.parquet"));
     let bytes = folder.get(&path).await.map_err(failed)?.bytes().await.map_err(failed)?;
-    folder.put(&checksum_path(&path), checksum(&bytes).into()).await.map_err(failed).map(drop)
+    folder.put(&checksum_path(&path), checksum(&bytes).into()).await.map_err(failed)?;
+    Ok(bytes.len() as u64)
 }
 
 /// Deletes the pointer to the newest checkpoint if it names none: readers then look at the whole log, where the Delta

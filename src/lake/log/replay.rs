@@ -4,6 +4,7 @@
 //! one cannot be read, an older one or the entries from the beginning do.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -57,6 +58,8 @@ pub struct LogReader {
     sums: SumsOfTable,
     /// When a state was last known to be the newest.
     seen_at: Mutex<Begun>,
+    /// The size of the newest checkpoint that was read or written.
+    checkpoint_bytes: AtomicU64,
 }
 
 /// The names in a log's folder, from some version on.
@@ -89,7 +92,16 @@ impl LogState {
 
 impl LogReader {
     pub fn new(spec: Arc<TableSpec>, store: Arc<dyn ObjectStore>, sums: SumsOfTable) -> Self {
-        Self { spec, store, sums, seen_at: Mutex::new(Begun::now()) }
+        Self { spec, store, sums, seen_at: Mutex::new(Begun::now()), checkpoint_bytes: AtomicU64::new(0) }
+    }
+
+    /// The size of the newest checkpoint that was read or written; 0 if there was none.
+    pub fn checkpoint_bytes(&self) -> u64 {
+        self.checkpoint_bytes.load(Ordering::Relaxed)
+    }
+
+    pub fn set_checkpoint_bytes(&self, bytes: u64) {
+        self.checkpoint_bytes.store(bytes, Ordering::Relaxed);
     }
 
     /// Reads the log; `None` if there is no table.
@@ -184,7 +196,10 @@ impl LogReader {
                 continue;
             }
             match self.checkpoint(paths).await {
-                Ok(entry) => return Ok(Some((*version, entry))),
+                Ok((entry, bytes)) => {
+                    self.set_checkpoint_bytes(bytes);
+                    return Ok(Some((*version, entry)));
+                }
                 Err(error) => {
                     let table = &self.spec.name;
                     tracing::warn!(table, version, error = ?error, "a checkpoint cannot be read; an older one will do");
@@ -194,12 +209,14 @@ impl LogReader {
         Ok(None)
     }
 
-    async fn checkpoint(&self, paths: &[Path]) -> Result<Entry> {
-        let mut whole = Entry::default();
+    /// Reads the files of a checkpoint. Returns its size in bytes, too.
+    async fn checkpoint(&self, paths: &[Path]) -> Result<(Entry, u64)> {
+        let (mut whole, mut size) = (Entry::default(), 0);
         for path in paths {
             let found = self.store.get(path).await.map_err(|error| self.unreadable(error))?;
             let bytes = found.bytes().await.map_err(|error| self.unreadable(error))?;
             self.check_checkpoint(path, &bytes).await?;
+            size += bytes.len() as u64;
             let read = tokio::task::spawn_blocking(move || read_checkpoint(bytes)).await;
             let part = read
                 .map_err(|error| Error::internal("reading a checkpoint").with_source(error))?
@@ -213,7 +230,7 @@ impl LogReader {
         if whole.metadata.is_none() {
             return Err(Error::unavailable("a checkpoint does not describe its table"));
         }
-        Ok(whole)
+        Ok((whole, size))
     }
 
     /// Compares a checkpoint with its checksum, if it has one.
