@@ -1,5 +1,6 @@
 """Drill `soak`: hours of landings, corrections, questions, compaction and vacuum; memory, files and log stay flat."""
 
+import json
 import random
 import threading
 import time
@@ -18,14 +19,19 @@ from rows import Rows
 # The lake holds these keys from the first minute on, and corrections of them come for ever: what is live stays as large.
 KEYS = 2000
 ROWS_PER_BATCH = 20
-KEPT_FOR = {"TRIBUTARY_LAKE_KEEP_VERSIONS_FOR": "30s"}
+KEPT_S = 30
+KEPT_FOR = {"TRIBUTARY_LAKE_KEEP_VERSIONS_FOR": f"{KEPT_S}s"}
 PAUSE_S = 0.1
 SAMPLE_S = 5.0
 NIGHTLY_S = 45.0
 # What the start is left out for: caches fill, and files of the first minutes come and go.
 WARM_UP_PART = 0.3
+# Log entries are kept for an hour at least, so that the log grows until then.
+LOG_WARM_UP_S = 65 * 60
 # What a figure may grow by between the end of the warm-up and the end, as a part of its mean.
 MOST_GROWTH = 0.15
+# What all data files may take, in sizes of those of the newest versions, once no older version is kept.
+MOST_DISK = 2.0
 QUESTIONS = [
     "/v1/queries/attribution/by_channel", "/v1/queries/attribution/reconciliation", "/v1/queries/performance/channels",
 ]  # fmt: skip
@@ -37,7 +43,14 @@ def drill(settings: Settings) -> Outcome:
     with Server(str(folder / "lake"), folder / "server.log", env=KEPT_FOR if capabilities.has_vacuum() else {}) as server:
         soak = Soak(settings, folder, server)
         soak.run(settings.minutes * 60)
-    grown = {name: growth([(sample["second"], sample[name]) for sample in soak.samples]) for name in ("resident MB", "files", "log files")}
+        if capabilities.has_vacuum() and (disk := soak.disk_after_retention()) > MOST_DISK:
+            soak.faults.append(f"data files take {disk:.1f} times the room of those that are needed")
+    warm_up_s = settings.minutes * 60 * WARM_UP_PART
+    grown = {name: soak.growth(name, warm_up_s) for name in ("resident MB", "files")}
+    if settings.minutes * 60 > 1.5 * LOG_WARM_UP_S:
+        grown["log files"] = soak.growth("log files", max(warm_up_s, LOG_WARM_UP_S))
+    else:
+        outcome.skip("growth of the log, which is kept for an hour at least")
     for name, part in grown.items():
         if part > MOST_GROWTH:
             outcome.fail(settings.seed, f"{name} grew by {part:.0%} after the warm-up: {shape(soak.samples, name)}", [], folder)
@@ -124,6 +137,23 @@ class Soak:
                 raise Failed(f"`tributary {name}` ended with {done.returncode}: {done.stderr[:600]}")
         self.is_over.wait(NIGHTLY_S)
 
+    def disk_after_retention(self) -> float:
+        """Returns what all data files take once older versions are not kept any more, in sizes of those of the newest ones."""
+        time.sleep(KEPT_S)
+        for name in ("nightly", "vacuum"):
+            processes.must(str(self.lake), name, env=KEPT_FOR)
+        time.sleep(KEPT_S)
+        processes.must(str(self.lake), "vacuum", env=KEPT_FOR)
+        listed = processes.run(str(self.lake), "tables", "--store", STORE, "--json").stdout.splitlines()
+        live = sum(json.loads(line)["size_bytes"] for line in listed)
+        disk = sum(path.stat().st_size for path in files.data_files(self.lake)) / live
+        self.counts["times the live data on disk"] = round(disk, 2)
+        return disk
+
+    def growth(self, name: str, warm_up_s: float) -> float:
+        """Returns what a figure grew by behind the warm-up, as a part of its mean."""
+        return growth([(sample["second"], sample[name]) for sample in self.samples if sample["second"] >= warm_up_s])
+
     def sample(self, second: float) -> None:
         self.samples.append({
             "second": second,
@@ -133,9 +163,8 @@ class Soak:
         })  # fmt: skip
 
 
-def growth(points: list[tuple[float, float]]) -> float:
-    """Fits a line behind the warm-up and returns what it rises by, as a part of the mean."""
-    behind = points[int(len(points) * WARM_UP_PART) :]
+def growth(behind: list[tuple[float, float]]) -> float:
+    """Fits a line and returns what it rises by, as a part of the mean."""
     if len(behind) < 3:
         return 0.0
     mean_x, mean_y = sum(x for x, _ in behind) / len(behind), sum(y for _, y in behind) / len(behind)

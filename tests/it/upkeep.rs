@@ -99,6 +99,45 @@ async fn a_vacuum_takes_what_the_retention_does_not_need_and_nothing_else() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn daily_corrections_take_no_more_than_twice_the_room_of_what_is_live() {
+    let folder = tempfile::tempdir().unwrap();
+    let options = EngineOptions {
+        background_compaction: false,
+        keep_versions_for: Duration::ZERO,
+        ..EngineOptions::default()
+    };
+    let engine = Engine::open_with(folder.path().to_str().unwrap(), options).await.unwrap();
+    let touch = |id: u32| {
+        json!({"touch_id": format!("t{id}"), "customer_id": "c", "touched_at": "2026-01-04T00:00:00Z",
+               "channel": "email"})
+    };
+    for day in 1..8 {
+        land_rows(&engine, "s", "orders", &orders(0..1_000, day)).await;
+        land_rows(&engine, "s", "touchpoints", &(0..1_000).map(touch).collect::<Vec<_>>()).await;
+        engine.nightly(Some("s")).await.unwrap();
+        engine.vacuum(false).await.unwrap();
+        let live: u64 = engine.tables("s").await.unwrap().iter().map(|table| table.size_bytes).sum();
+        let on_disk = parquet_bytes(folder.path());
+        assert!(on_disk < 2 * live, "day {day}: {on_disk} bytes on disk, {live} live");
+    }
+}
+
+/// The size of every data file below a folder.
+fn parquet_bytes(folder: &std::path::Path) -> u64 {
+    let size = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.unwrap().path();
+        let is_log = path.file_name().is_some_and(|name| name == "_delta_log");
+        match path.is_dir() {
+            true if is_log => 0,
+            true => parquet_bytes(&path),
+            false if path.extension().is_some_and(|name| name == "parquet") => path.metadata().unwrap().len(),
+            false => 0,
+        }
+    };
+    std::fs::read_dir(folder).unwrap().map(size).sum()
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn landed_rows_beyond_the_memory_are_refused_to_a_query_until_they_are_compacted() {
     let options = EngineOptions {
         background_compaction: false,
