@@ -22,12 +22,51 @@ struct StoreFiles {
 }
 
 impl StoreFiles {
-    fn new(mut files: Vec<Arc<DataFile>>) -> Self {
-        files.sort_unstable_by(|a, b| a.path.cmp(&b.path));
-        let data_version = files.iter().map(|file| file.data_version).max().unwrap_or(0);
-        let newest_landed_us = files.iter().map(|file| file.newest_landed_us()).max().unwrap_or(0);
-        Self { files, data_version, newest_landed_us }
+    /// The same without the files of some paths, and with new ones. Files that stay are copied and not looked at, unless
+    /// others go: a landing's cost does not follow their number.
+    fn next(&self, removed: &[&str], mut added: Vec<Arc<DataFile>>) -> Self {
+        added.sort_unstable_by(|a, b| a.path.cmp(&b.path));
+        let place = |path: &str| self.files.binary_search_by(|file| file.path.as_str().cmp(path));
+        // A file that is named again is described anew.
+        let paths = removed.iter().copied().chain(added.iter().map(|file| file.path.as_str()));
+        let mut gone: Vec<usize> = paths.filter_map(|path| place(path).ok()).collect();
+        gone.sort_unstable();
+        gone.dedup();
+        let mut maxima = (self.data_version, self.newest_landed_us);
+        let mut kept = Vec::new();
+        let mut files = self.files.as_slice();
+        if !gone.is_empty() {
+            let mut begin = 0;
+            for at in gone {
+                kept.extend_from_slice(&files[begin..at]);
+                begin = at + 1;
+            }
+            kept.extend_from_slice(&files[begin..]);
+            maxima = maxima_of(&kept);
+            files = &kept;
+        }
+        let (data_version, newest_landed_us) = maxima_of(&added);
+        let mut merged = Vec::with_capacity(files.len() + added.len());
+        for file in added {
+            let (before, behind) = files.split_at(files.partition_point(|other| other.path < file.path));
+            merged.extend_from_slice(before);
+            merged.push(file);
+            files = behind;
+        }
+        merged.extend_from_slice(files);
+        Self {
+            files: merged,
+            data_version: maxima.0.max(data_version),
+            newest_landed_us: maxima.1.max(newest_landed_us),
+        }
     }
+}
+
+/// The newest data version, and the newest landing in microseconds since 1970.
+fn maxima_of(files: &[Arc<DataFile>]) -> (u64, i64) {
+    let data_version = files.iter().map(|file| file.data_version).max().unwrap_or(0);
+    let newest_landed_us = files.iter().map(|file| file.newest_landed_us()).max().unwrap_or(0);
+    (data_version, newest_landed_us)
 }
 
 impl Snapshot {
@@ -82,18 +121,13 @@ impl Snapshot {
         }
         let changed: BTreeSet<Arc<str>> = removed_of.keys().chain(added_of.keys()).cloned().collect();
         for store in changed {
-            let mut gone = removed_of.remove(&store).unwrap_or_default();
+            let gone = removed_of.remove(&store).unwrap_or_default();
             let new = added_of.remove(&store).unwrap_or_default();
-            // A file that is named again is described anew.
-            gone.extend(new.iter().map(|file| file.path.as_str()));
-            gone.sort_unstable();
-            let is_kept = |file: &&Arc<DataFile>| gone.binary_search(&file.path.as_str()).is_err();
-            let mut files: Vec<_> = self.files_of(&store).iter().filter(is_kept).cloned().collect();
-            files.extend(new.iter().cloned());
-            if files.is_empty() {
+            let next = self.stores.get(&store).map_or(&StoreFiles::default(), AsRef::as_ref).next(&gone, new);
+            if next.files.is_empty() {
                 stores.remove(&store);
             } else {
-                stores.insert(store, Arc::new(StoreFiles::new(files)));
+                stores.insert(store, Arc::new(next));
             }
         }
         Self { version: Some(version), stores }
@@ -107,5 +141,68 @@ impl Snapshot {
         }
         let mut stores = self.stores.keys();
         stores.find(|store| self.has(store, path)).cloned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashMap;
+
+    use datafusion::common::ScalarValue;
+    use proptest::prelude::*;
+
+    use super::super::data_file::ColumnRange;
+    use super::*;
+    use crate::schema::INGESTED_AT_COLUMN;
+
+    fn file(store: u8, name: u8, number: u64) -> DataFile {
+        let at = Some(ScalarValue::TimestampMicrosecond(Some(number.cast_signed()), Some("UTC".into())));
+        let range = ColumnRange { min: at.clone(), max: at, null_count: Some(0) };
+        DataFile {
+            path: format!("store_id={store}/land-{name:03}.parquet"),
+            size_bytes: 1,
+            written_ms: None,
+            row_count: 1,
+            store: store.to_string(),
+            month: None,
+            data_version: number,
+            landed_us: None,
+            ranges: HashMap::from([(INGESTED_AT_COLUMN.to_owned(), range)]),
+            sums: None,
+            metadata: tokio::sync::OnceCell::new(),
+        }
+    }
+
+    fn files() -> impl Strategy<Value = Vec<(u8, u8)>> {
+        let files = prop::collection::btree_set((0..3_u8, 0..20_u8), 0..12);
+        files.prop_map(|files| files.into_iter().collect()).prop_shuffle()
+    }
+
+    proptest! {
+        #[test]
+        fn each_version_has_what_was_added_and_not_removed(
+            commits in prop::collection::vec((files(), files(), 0..1_000_u64), 1..12)
+        ) {
+            let mut snapshot = Snapshot::default();
+            let mut model: BTreeMap<(u8, u8), u64> = BTreeMap::new();
+            for (version, (removed, added, number)) in commits.into_iter().enumerate() {
+                let paths: Vec<String> =
+                    removed.iter().map(|(store, name)| file(*store, *name, 0).path).collect();
+                model.retain(|key, _| !removed.contains(key));
+                model.extend(added.iter().map(|key| (*key, number)));
+                let added = added.into_iter().map(|(store, name)| file(store, name, number)).collect();
+                snapshot = snapshot.next(version as u64, &paths, added);
+                prop_assert_eq!(snapshot.version, Some(version as u64));
+                let found = snapshot.files().map(|file| (file.path.clone(), file.data_version));
+                let expected = model.iter().map(|((store, name), number)| (file(*store, *name, 0).path, *number));
+                prop_assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+                for store in 0..3 {
+                    let newest = model.iter().filter(|((of, _), _)| *of == store).map(|(_, number)| *number).max();
+                    prop_assert_eq!(snapshot.data_version(&store.to_string()), newest.unwrap_or(0));
+                }
+                let newest = model.values().copied().max().unwrap_or(0);
+                prop_assert_eq!(snapshot.newest_landed_us(), newest.cast_signed());
+            }
+        }
     }
 }
