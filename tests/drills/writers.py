@@ -44,8 +44,7 @@ def drill(settings: Settings) -> Outcome:
         with places.store(settings.work / "store", settings.seed) as store:
             folder = settings.folder("writers")
             name, clocks = ("a bucket with clocks apart", BUCKET_CLOCKS) if has_clocks else ("a bucket", None)
-            # A commit in a bucket takes four times as long.
-            write(settings, outcome, name, store.bucket("writers", folder), folder, max(5, commits // 4), clocks)
+            write(settings, outcome, name, store.bucket("writers", folder), folder, commits, clocks)
     except Skipped as why:
         outcome.skip(str(why))
     folder = settings.folder("commands")
