@@ -1,6 +1,7 @@
 //! One entry of the log: what a commit added, removed and noted.
 
 use std::collections::HashMap;
+use std::hash::Hasher;
 
 use serde::Deserialize;
 use serde_json::{Value, json};
@@ -87,17 +88,24 @@ struct Line {
     protocol: Option<Protocol>,
 }
 
-/// The first line of an entry of ours has the checksum of the lines behind it under this name.
+/// The first line of an entry of ours has the checksum of the whole entry under this name. The checksum itself does not
+/// count.
 const CHECKSUM: &str = "tributary.checksum";
+const BEFORE_CHECKSUM: &str = r#""tributary.checksum":""#;
+/// A checksum is a number of so many hexadecimal digits.
+const CHECKSUM_DIGITS: usize = 16;
 
-/// And its own version under this one: an entry in another's place is not as it was written.
+/// The first line has the entry's version under this name, too: an entry in another's place is not as it was written.
 pub const VERSION: &str = "tributary.version";
 
 /// An entry of a first line, which says what kind of change it is, and of further lines; with their checksum.
 pub fn sealed(mut info: Value, lines: &[String]) -> String {
-    let lines = lines.join("\n");
-    info[CHECKSUM] = checksum(lines.as_bytes()).into();
-    format!("{}\n{lines}", json!({"commitInfo": info}))
+    info[CHECKSUM] = "".into();
+    let text = format!("{}\n{}", json!({"commitInfo": info}), lines.join("\n"));
+    let text = text.trim_ascii_end();
+    let (before, behind) = text.split_once(BEFORE_CHECKSUM).unwrap_or((text, ""));
+    let sum = checksum(&[before, BEFORE_CHECKSUM, behind]);
+    format!("{before}{BEFORE_CHECKSUM}{sum}{behind}")
 }
 
 /// Seals an entry again whose lines were changed; entries of other programs have no seal.
@@ -109,30 +117,41 @@ pub fn sealed_again(mut lines: Vec<String>) -> String {
     }
 }
 
-fn checksum(lines: &[u8]) -> String {
-    format!("{:016x}", XxHash64::oneshot(0, lines.trim_ascii_end()))
+fn checksum(parts: &[&str]) -> String {
+    let mut hasher = XxHash64::with_seed(0);
+    for part in parts {
+        hasher.write(part.as_bytes());
+    }
+    format!("{:0CHECKSUM_DIGITS$x}", hasher.finish())
 }
 
-/// Whether the lines of an entry are those that were written, and for this version.
-fn is_whole(text: &[u8], version: u64) -> bool {
-    let end = text.iter().position(|byte| *byte == b'\n').unwrap_or(text.len());
-    let first = serde_json::from_slice::<Value>(&text[..end]).unwrap_or_default();
-    let info = &first["commitInfo"];
-    let is_in_place = info.get(VERSION).is_none_or(|written| *written == version);
-    let is_unchanged = |sum: &Value| *sum == checksum(text.get(end + 1..).unwrap_or_default());
-    is_in_place && info.get(CHECKSUM).is_none_or(is_unchanged)
+/// Whether an entry is as it was written, and in its place. Entries of other programs do not say so.
+fn is_whole(text: &str, version: u64) -> bool {
+    let text = text.trim_ascii_end();
+    let (first, lines) = text.split_once('\n').unwrap_or((text, ""));
+    let Some(at) = first.find(BEFORE_CHECKSUM) else {
+        // If the name of the checksum is damaged, the name of the version is not.
+        return !first.contains(VERSION);
+    };
+    let (before, rest) = text.split_at(at + BEFORE_CHECKSUM.len());
+    let Some((sum, behind)) = rest.split_at_checked(CHECKSUM_DIGITS) else { return false };
+    let info = &serde_json::from_str::<Value>(first).unwrap_or_default()["commitInfo"];
+    // Earlier versions of Tributary left the first line out of the checksum.
+    let is_unchanged = sum == checksum(&[before, behind]) || sum == checksum(&[lines]);
+    is_unchanged && info.get(VERSION).is_none_or(|written| *written == version)
 }
 
 impl Entry {
     /// Reads an entry. One without a line is refused: a table that skipped it would silently lack its rows.
     pub fn parse(text: &[u8], version: u64) -> Result<Self, serde_json::Error> {
         let mut entry = Self::default();
+        let text = std::str::from_utf8(text).map_err(serde::de::Error::custom)?;
         if !is_whole(text, version) {
             return Err(serde::de::Error::custom("the entry is not as it was written"));
         }
         let mut lines = 0;
-        for line in text.split(|byte| *byte == b'\n').filter(|line| !line.trim_ascii().is_empty()) {
-            let Line { add, remove, txn, meta_data, protocol } = serde_json::from_slice(line)?;
+        for line in text.split('\n').filter(|line| !line.trim_ascii().is_empty()) {
+            let Line { add, remove, txn, meta_data, protocol } = serde_json::from_str(line)?;
             entry.added.extend(add.map(decoded));
             entry
                 .removed
@@ -192,6 +211,32 @@ mod tests {
         assert!(Entry::parse(text.lines().next().unwrap().as_bytes(), 7).is_err());
         let lines = text.lines().map(|line| line.replace("\"version\":3", "\"version\":4")).collect();
         assert_eq!(Entry::parse(sealed_again(lines).as_bytes(), 7).unwrap().noted[0].version, 4);
+    }
+
+    #[test]
+    fn an_entry_is_refused_whichever_bit_of_it_is_flipped() {
+        let line = r#"{"txn":{"appId":"writer","version":3}}"#;
+        let info = json!({"operation": "WRITE", "timestamp": 1_767_225_600_000_i64, VERSION: 7});
+        let text = sealed(info, &[line.to_owned()]).into_bytes();
+        assert!(Entry::parse(&text, 7).is_ok());
+        for bit in 0..text.len() * 8 {
+            let mut damaged = text.clone();
+            damaged[bit / 8] ^= 1 << (bit % 8);
+            assert!(Entry::parse(&damaged, 7).is_err(), "bit {bit}: {}", String::from_utf8_lossy(&damaged));
+        }
+        for length in 0..text.len() {
+            assert!(Entry::parse(&text[..length], 7).is_err(), "cut to {length} bytes");
+        }
+    }
+
+    #[test]
+    fn an_entry_whose_checksum_leaves_the_first_line_out_is_read() {
+        let line = r#"{"txn":{"appId":"writer","version":3}}"#;
+        let sum = checksum(&[line]);
+        let first = json!({"commitInfo": {"operation": "WRITE", CHECKSUM: sum, VERSION: 7}});
+        let text = format!("{first}\n{line}");
+        assert!(Entry::parse(text.as_bytes(), 7).is_ok());
+        assert!(Entry::parse(text.replace("\"version\":3", "\"version\":2").as_bytes(), 7).is_err());
     }
 
     #[test]
