@@ -312,7 +312,7 @@ impl Worker {
         self.follow(store).await;
         match self.lake.compact_if_due(store, name, self.ages.compact_after, &self.context).await {
             Ok(true) => tracing::info!(table = name, store, "compacted"),
-            Ok(false) => tracing::debug!(table = name, store, "another process compacts"),
+            Ok(false) => tracing::debug!(table = name, store, "another process compacts, or has compacted"),
             Err(error) if error.kind() == ErrorKind::Conflict => {
                 tracing::debug!(table = name, store, "another process compacts");
             }

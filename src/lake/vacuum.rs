@@ -26,8 +26,8 @@ const ORPHAN_GRACE: Duration = LONGEST_LANDING.saturating_mul(2);
 const LEAST_LOG_RETENTION: Duration = Duration::from_hours(1);
 /// A checkpoint is kept at least so long: somebody may have just found it.
 const CHECKPOINT_GRACE: Duration = Duration::from_mins(10);
-/// Of the checkpoints within the log's retention, so many are kept for older versions.
-const KEPT_CHECKPOINTS: u128 = 8;
+/// The log's retention has so many parts of the same length, and each keeps one checkpoint for older versions.
+const PARTS_OF_RETENTION: u128 = 8;
 /// Says when the table was vacuumed the last time.
 const LAST_VACUUM: &str = "_last_vacuum";
 /// Entries that are read at once.
@@ -236,7 +236,7 @@ fn spare_checkpoints<'a>(
 ) -> Vec<&'a ObjectMeta> {
     let part_of = |object: &ObjectMeta| {
         let age = now.signed_duration_since(object.last_modified).to_std().unwrap_or_default();
-        age.as_millis() * KEPT_CHECKPOINTS / keep.as_millis().max(1)
+        age.as_millis() * PARTS_OF_RETENTION / keep.as_millis().max(1)
     };
     let mut kept = HashMap::new();
     for (version, object) in checkpoints {

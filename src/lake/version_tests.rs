@@ -1,12 +1,14 @@
 //! What commits say of the data, and what they refuse to be made from.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array};
 use datafusion::execution::TaskContext;
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use futures::TryStreamExt;
 
+use super::Lake;
 use super::compact::compact_store;
 use super::landed_keys::LandedKeys;
 use super::landing::{Batch, BatchName, Landing};
@@ -236,6 +238,26 @@ async fn an_entry_that_is_empty_or_missing_is_an_error_and_a_broken_checkpoint_i
     }
     std::fs::remove_file(&entry).unwrap();
     assert_eq!(read().await.unwrap_err().kind(), ErrorKind::Unavailable);
+}
+
+#[tokio::test]
+async fn a_table_is_not_compacted_while_another_process_does_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let storage = Storage::open(folder.path().to_str().unwrap()).unwrap();
+    let lake = Lake::open(storage, Vec::new(), Arc::new(UnboundedMemoryPool::default())).unwrap();
+    let other = table(&folder);
+    for channel in ["email", "seo"] {
+        land(&other, channel).await;
+    }
+    let compact = async || {
+        let compacted = lake.compact_if_due(STORE, "channels", Duration::ZERO, &context(&other)).await;
+        (compacted.unwrap(), other.snapshot().await.unwrap().files_of(STORE).len())
+    };
+    let held = other.lease(STORE).await.unwrap().expect("nobody holds it");
+    assert_eq!(compact().await, (false, 2));
+    held.end().await;
+    assert_eq!(compact().await, (true, 1));
+    assert_eq!(compact().await, (false, 1), "nothing is due any more");
 }
 
 #[tokio::test]

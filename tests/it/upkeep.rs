@@ -47,12 +47,7 @@ async fn what_becomes_old_is_compacted_however_little_it_is() {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_list_of_tables_says_what_is_kept() {
     let folder = tempfile::tempdir().unwrap();
-    let options = EngineOptions {
-        background_compaction: false,
-        keep_versions_for: Duration::ZERO,
-        ..EngineOptions::default()
-    };
-    let engine = Engine::open_with(folder.path().to_str().unwrap(), options).await.unwrap();
+    let engine = keeping(&folder, Duration::ZERO).await;
     for revenue in 1..4 {
         land_rows(&engine, "s", "orders", &orders(0..2, revenue)).await;
     }
@@ -75,14 +70,9 @@ async fn the_list_of_tables_says_what_is_kept() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_vacuum_takes_what_the_retention_does_not_need_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
-    let open = async |keep_versions_for| {
-        let options =
-            EngineOptions { background_compaction: false, keep_versions_for, ..EngineOptions::default() };
-        Engine::open_with(folder.path().to_str().unwrap(), options).await.unwrap()
-    };
     let month = folder.path().join("orders/store_id=s/ordered_month=2026-01");
     let file_count = || std::fs::read_dir(&month).unwrap().count();
-    let engine = open(Duration::from_hours(24)).await;
+    let engine = keeping(&folder, Duration::from_hours(24)).await;
     for revenue in 1..4 {
         land_rows(&engine, "s", "orders", &orders(0..2, revenue)).await;
     }
@@ -92,7 +82,7 @@ async fn a_vacuum_takes_what_the_retention_does_not_need_and_nothing_else() {
     engine.vacuum(false).await.unwrap();
     assert_eq!(file_count(), 5, "three landed files, a compacted one, and one that is not committed");
 
-    let engine = open(Duration::ZERO).await;
+    let engine = keeping(&folder, Duration::ZERO).await;
     engine.vacuum(false).await.unwrap();
     assert_eq!(file_count(), 2, "older versions are not kept");
     assert_eq!(scalar(&engine, "s", "select sum(revenue) from orders").await, "6.0000");
@@ -101,12 +91,7 @@ async fn a_vacuum_takes_what_the_retention_does_not_need_and_nothing_else() {
 #[tokio::test(flavor = "multi_thread")]
 async fn daily_corrections_take_no_more_than_twice_the_room_of_what_is_live() {
     let folder = tempfile::tempdir().unwrap();
-    let options = EngineOptions {
-        background_compaction: false,
-        keep_versions_for: Duration::ZERO,
-        ..EngineOptions::default()
-    };
-    let engine = Engine::open_with(folder.path().to_str().unwrap(), options).await.unwrap();
+    let engine = keeping(&folder, Duration::ZERO).await;
     let touch = |id: u32| {
         json!({"touch_id": format!("t{id}"), "customer_id": "c", "touched_at": "2026-01-04T00:00:00Z",
                "channel": "email"})
@@ -120,6 +105,13 @@ async fn daily_corrections_take_no_more_than_twice_the_room_of_what_is_live() {
         let on_disk = parquet_bytes(folder.path());
         assert!(on_disk < 2 * live, "day {day}: {on_disk} bytes on disk, {live} live");
     }
+}
+
+/// An engine that compacts when it is told to, and keeps versions for a while.
+async fn keeping(folder: &tempfile::TempDir, keep_versions_for: Duration) -> Engine {
+    let options =
+        EngineOptions { background_compaction: false, keep_versions_for, ..EngineOptions::default() };
+    Engine::open_with(folder.path().to_str().unwrap(), options).await.unwrap()
 }
 
 /// The size of every data file below a folder.

@@ -21,7 +21,7 @@ const ROOM_PER_TABLE: u64 = 2;
 const DELETABLE_SHARE: u64 = 4;
 const DELETABLE_BYTES: u64 = 100 << 20;
 const DELETABLE_FILES: u64 = 10_000;
-/// Opening a table reads each commit since its checkpoint. Twice as many as there are if checkpoints do not fail.
+/// Opening a table reads each commit since its checkpoint. If no checkpoint fails, there are about half as many at most.
 const MOST_COMMITS: u64 = 400;
 /// A landing may be this far in the future.
 const CLOCK_TOLERANCE: TimeDelta = TimeDelta::minutes(1);

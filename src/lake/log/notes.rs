@@ -12,7 +12,7 @@ const FEW: usize = 1_024;
 #[derive(Debug, Default)]
 pub struct Notes {
     by_name: HashMap<String, Number>,
-    /// How many were left when those that were forgotten were last removed.
+    /// The number of notes that stayed when forgotten ones were last removed.
     left: usize,
 }
 

@@ -373,7 +373,7 @@ impl Replay {
     }
 }
 
-/// How long the table keeps what was noted; `None` if for ever.
+/// The time after which the table forgets a note, in milliseconds; `None` if it never does.
 fn forgets_after_ms(metadata: &Metadata) -> Option<i64> {
     let interval = metadata.configuration.get("delta.setTransactionRetentionDuration")?.as_deref()?;
     let hours = interval.strip_prefix("interval ")?.strip_suffix(" hours")?.parse::<i64>().ok()?;
