@@ -116,8 +116,7 @@ impl LakeTable {
         self.path_of(&format!("{STORE_COLUMN}={store}"))
     }
 
-    /// Deletes what a process that ended in the middle of a write has left. A write that is under way then fails, and
-    /// its sender is told.
+    /// Deletes what a process that ended in the middle of a write has left. A write that is under way begins anew.
     async fn delete_unfinished(&self, store: &str) -> Result<u64> {
         let mut deleted = 0;
         for folder in [self.folder_of(store)?, self.path_of("_delta_log")?] {

@@ -240,6 +240,35 @@ async fn an_entry_that_is_empty_or_missing_is_an_error_and_a_broken_checkpoint_i
     assert_eq!(read().await.unwrap_err().kind(), ErrorKind::Unavailable);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_that_an_erasure_deletes_while_it_is_written_is_written_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = table(&folder);
+    land(&table, "first").await;
+    let erasing = tokio::spawn({
+        let (table, folder) = (table.clone(), table.path_of(&format!("store_id={STORE}")).unwrap());
+        async move {
+            let mut deleted = 0;
+            loop {
+                for file in table.storage.unfinished(&folder).await.unwrap() {
+                    file.delete().await.unwrap();
+                    deleted += 1;
+                }
+                if deleted >= 5 {
+                    return;
+                }
+            }
+        }
+    });
+    let mut landed = 1;
+    while !erasing.is_finished() {
+        land(&table, &format!("channel-{landed}")).await;
+        landed += 1;
+    }
+    erasing.await.unwrap();
+    assert_eq!(table.snapshot().await.unwrap().files_of(STORE).len(), landed);
+}
+
 #[tokio::test]
 async fn a_table_is_not_compacted_while_another_process_does_so() {
     let folder = tempfile::tempdir().unwrap();

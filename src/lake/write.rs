@@ -1,12 +1,14 @@
 //! Record batches become data files: newest version of a key kept, sorted, one file a partition.
 
 use std::collections::HashMap;
+use std::io;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
+use bytes::Bytes;
 use chrono::{DateTime, Datelike};
 use datafusion::execution::SendableRecordBatchStream;
 use deltalake_core::kernel::Add;
@@ -31,6 +33,8 @@ use crate::schema::{STORE_COLUMN, TableSpec};
 /// Batches that wait to be encoded while the next is merged.
 const BATCHES_AHEAD: usize = 4;
 
+/// Attempts to write a file that others delete meanwhile.
+const WRITE_ATTEMPTS: usize = 20;
 /// Rows of a compacted file: its encoded bytes are held until they are put.
 const ROWS_PER_COMPACTED_FILE: usize = 4 * 1024 * 1024;
 
@@ -105,17 +109,10 @@ impl FileWriter {
     async fn put(&self, file: EncodedFile, prefix: &str) -> Result<NewFile> {
         let (spec, store) = (&self.table.spec, self.store.as_str());
         let folder = partition_folder(spec, store, file.month.as_deref());
-        let name = file_name(prefix, self.erasures);
-        let path = format!("{folder}/{name}");
         let size = file.bytes.len() as i64;
         let sums = BlockSums::of(&file.bytes).to_text();
         reach(Point::BeforeParquet);
-        self.table
-            .storage
-            .store
-            .put(&self.table.path_of(&path)?, file.bytes.into())
-            .await
-            .map_err(|error| storage_error("a data file could not be written", error))?;
+        let path = self.put_bytes(&folder, prefix, file.bytes.into()).await?;
         reach(Point::AfterParquet);
         let add = Add {
             path,
@@ -133,6 +130,35 @@ impl FileWriter {
         };
         Ok(NewFile { add, erasures: self.erasures, written_us: None, begun: self.begun })
     }
+}
+
+impl FileWriter {
+    /// Writes a file under a new name, and returns its path. An erasure in another process deletes files that are not
+    /// finished: the file is written again then, and its commit is refused for what was erased.
+    async fn put_bytes(&self, folder: &str, prefix: &str, bytes: Bytes) -> Result<String> {
+        let mut attempts = 0;
+        loop {
+            let path = format!("{folder}/{}", file_name(prefix, self.erasures));
+            let written =
+                self.table.storage.store.put(&self.table.path_of(&path)?, bytes.clone().into()).await;
+            attempts += 1;
+            match written {
+                Ok(_) => return Ok(path),
+                Err(error) if was_deleted(&error) && attempts < WRITE_ATTEMPTS => {
+                    tracing::debug!(%error, "a file was deleted while it was written, and is written again");
+                }
+                Err(error) => return Err(storage_error("a data file could not be written", error)),
+            }
+        }
+    }
+}
+
+/// Whether a file was not there any more when it was to have its name.
+fn was_deleted(error: &object_store::Error) -> bool {
+    let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
+    causes.any(|cause| {
+        cause.downcast_ref::<io::Error>().is_some_and(|error| error.kind() == io::ErrorKind::NotFound)
+    })
 }
 
 fn encode_sorted(
