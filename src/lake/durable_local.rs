@@ -237,13 +237,21 @@ fn write_and_name(staged: &FsPath, target: &FsPath, payload: &PutPayload, mode: 
 }
 
 /// Syncs the folder that holds the name, and the folders above it as far as they may be new: a table's
-/// log and partitions are at most three levels deep.
+/// log and partitions are at most three levels deep. A folder that may not be read was not made by this program, and
+/// neither was one above it.
 fn sync_parents(target: &FsPath) -> io::Result<()> {
+    sync_folders(target, |folder| File::open(folder))
+}
+
+fn sync_folders(target: &FsPath, open: impl Fn(&FsPath) -> io::Result<File>) -> io::Result<()> {
     for folder in target.ancestors().skip(1).take(4) {
         if folder.as_os_str().is_empty() || folder.parent().is_none() {
             break;
         }
-        sync(&File::open(folder)?)?;
+        match open(folder) {
+            Err(error) if error.kind() == io::ErrorKind::PermissionDenied => break,
+            opened => sync(&opened?)?,
+        }
     }
     Ok(())
 }
@@ -349,5 +357,24 @@ mod tests {
         assert!(matches!(again, Err(Error::Precondition { .. })), "{again:?}");
         assert_eq!(store.get(&path).await.unwrap().bytes().await.unwrap(), "two");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn folders_are_synced_up_to_one_that_may_not_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = folder.path().join("lake/orders/_delta_log");
+        fs::create_dir_all(&log).unwrap();
+        let opened = std::cell::RefCell::new(Vec::new());
+        let refuse = |refused: PathBuf| {
+            let opened = &opened;
+            move |path: &FsPath| {
+                opened.borrow_mut().push(path.to_owned());
+                if path == refused { Err(io::ErrorKind::PermissionDenied.into()) } else { File::open(path) }
+            }
+        };
+        sync_folders(&log.join("0.json"), refuse(folder.path().join("lake"))).unwrap();
+        assert_eq!(opened.borrow().len(), 3, "nothing above the one that is refused");
+        let gone = sync_folders(&folder.path().join("gone/0.json"), refuse(folder.path().to_owned()));
+        assert_eq!(gone.unwrap_err().kind(), io::ErrorKind::NotFound);
     }
 }

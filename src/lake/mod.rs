@@ -15,6 +15,7 @@ mod landed_keys;
 mod landing;
 mod lease;
 mod log;
+mod looks;
 mod lookup;
 mod newest;
 mod probe;
