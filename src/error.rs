@@ -75,7 +75,7 @@ impl ErrorKind {
 }
 
 /// One thing that is wrong with one landed row.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Problem {
     /// 1-based number of the row in its file; 0 where the problem is the file's.
     pub row: u64,
@@ -244,8 +244,14 @@ impl std::error::Error for Error {
     }
 }
 
+/// A longer name was not meant to be a known one, and is not compared with all of them.
+const LONGEST_GUESSED: usize = 64;
+
 /// The known name that a name was most likely meant to be; none where all are far from it.
 pub fn nearest<'a>(name: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    if name.len() > LONGEST_GUESSED {
+        return None;
+    }
     known
         .into_iter()
         .map(|candidate| (strsim::damerau_levenshtein(candidate, name), candidate))

@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
+use chrono::{DateTime, Utc};
 use moka::future::Cache;
 use sha2::{Digest, Sha256};
 
 use crate::error::{Error, Result};
 use crate::query::Answer;
 
-/// Changes with every build: a new release never serves an old one's answers.
+/// Changes with every release: a new one never serves an old one's answers.
 const BUILD: &str = concat!(env!("CARGO_PKG_NAME"), "-", env!("CARGO_PKG_VERSION"));
 
 /// Everything that an answer depends on.
@@ -33,24 +35,54 @@ impl AnswerKey<'_> {
     }
 }
 
+/// An answer as the bytes that leave: in one format, packed in one way.
+#[derive(Debug)]
+pub struct EncodedAnswer {
+    pub bytes: Bytes,
+    /// As `Content-Encoding` names it; `None` for plain bytes.
+    pub packing: Option<&'static str>,
+    /// The version of the data that the answer was computed from.
+    pub data_version: String,
+    pub computed_at: DateTime<Utc>,
+}
+
+/// Answers, and their encodings, in one bounded memory.
 #[derive(Debug)]
 pub struct AnswerCache {
-    answers: Cache<String, Arc<Answer>>,
+    kept: Cache<String, Kept>,
+}
+
+#[derive(Debug, Clone)]
+enum Kept {
+    Answer(Arc<Answer>),
+    Encoded(Arc<EncodedAnswer>),
+}
+
+impl Kept {
+    fn memory_bytes(&self) -> usize {
+        match self {
+            Kept::Answer(answer) => answer.memory_bytes(),
+            Kept::Encoded(encoded) => encoded.bytes.len(),
+        }
+    }
 }
 
 impl AnswerCache {
     pub fn new(memory_bytes: u64) -> Self {
-        let answers = Cache::builder()
+        let kept = Cache::builder()
             .max_capacity(memory_bytes)
-            .weigher(|key: &String, answer: &Arc<Answer>| {
-                u32::try_from(key.len() + answer.memory_bytes()).unwrap_or(u32::MAX)
+            .weigher(|key: &String, kept: &Kept| {
+                u32::try_from(key.len() + kept.memory_bytes()).unwrap_or(u32::MAX)
             })
             .build();
-        Self { answers }
+        Self { kept }
     }
 
     pub async fn get(&self, key: &str) -> Option<Arc<Answer>> {
-        self.answers.get(key).await
+        match self.kept.get(key).await? {
+            Kept::Answer(answer) => Some(answer),
+            Kept::Encoded(_) => None,
+        }
     }
 
     /// The answer under a key, computed by the first who asks while the others wait; says whether it was there.
@@ -59,12 +91,40 @@ impl AnswerCache {
         key: String,
         compute: impl Future<Output = Result<Answer>>,
     ) -> Result<(Arc<Answer>, bool)> {
-        let entry =
-            self.answers
-                .entry(key)
-                .or_try_insert_with(async { compute.await.map(Arc::new) })
-                .await
-                .map_err(|error: Arc<Error>| Error::new(error.kind(), error.message()).with_source(error))?;
+        let kept = self.entry(key, async { Ok(Kept::Answer(Arc::new(compute.await?))) }).await?;
+        match kept {
+            (Kept::Answer(answer), was_there) => Ok((answer, was_there)),
+            (Kept::Encoded(_), _) => Err(Error::internal("an answer has the key of an encoding")),
+        }
+    }
+
+    pub async fn get_encoded(&self, key: &str) -> Option<Arc<EncodedAnswer>> {
+        match self.kept.get(key).await? {
+            Kept::Encoded(encoded) => Some(encoded),
+            Kept::Answer(_) => None,
+        }
+    }
+
+    /// The encoding under a key, made by the first who asks while the others wait.
+    pub async fn get_or_encode(
+        &self,
+        key: String,
+        encode: impl Future<Output = Result<EncodedAnswer>>,
+    ) -> Result<Arc<EncodedAnswer>> {
+        match self.entry(key, async { Ok(Kept::Encoded(Arc::new(encode.await?))) }).await? {
+            (Kept::Encoded(encoded), _) => Ok(encoded),
+            (Kept::Answer(_), _) => Err(Error::internal("an encoding has the key of an answer")),
+        }
+    }
+
+    /// What is kept under a key, and whether it was there.
+    async fn entry(&self, key: String, make: impl Future<Output = Result<Kept>>) -> Result<(Kept, bool)> {
+        let entry = self
+            .kept
+            .entry(key)
+            .or_try_insert_with(make)
+            .await
+            .map_err(|error: Arc<Error>| Error::new(error.kind(), error.message()).with_source(error))?;
         let was_there = !entry.is_fresh();
         Ok((entry.into_value(), was_there))
     }

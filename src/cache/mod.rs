@@ -3,4 +3,4 @@
 
 mod answers;
 
-pub use answers::{AnswerCache, AnswerKey};
+pub use answers::{AnswerCache, AnswerKey, EncodedAnswer};

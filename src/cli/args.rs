@@ -15,6 +15,7 @@ use super::keys::KeysArgs;
 use super::land::LandArgs;
 use super::nightly::NightlyArgs;
 use super::query::QueryArgs;
+use super::read_rows::ReadRowsArgs;
 use super::serve::ServeArgs;
 use super::sql::SqlArgs;
 use super::tables::TablesArgs;
@@ -77,6 +78,8 @@ pub enum Command {
     Functions(FunctionsArgs),
     Check(CheckArgs),
     Keys(KeysArgs),
+    #[command(hide = true)]
+    ReadRows(ReadRowsArgs),
 }
 
 impl Cli {
@@ -104,6 +107,7 @@ impl Cli {
             overrides.postgres.clone_from(&serve.postgres);
             overrides.tls_cert.clone_from(&serve.tls_cert);
             overrides.tls_key.clone_from(&serve.tls_key);
+            overrides.require_tls = serve.require_tls;
         }
         overrides
     }
@@ -128,7 +132,8 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         command.clone().debug_assert();
-        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+        let shown = |sub: &&clap::Command| sub.get_name() != "help" && !sub.is_hide_set();
+        for sub in command.get_subcommands().filter(shown) {
             let help = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
             assert!(help.contains("tributary"), "{} has no examples", sub.get_name());
         }

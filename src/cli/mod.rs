@@ -15,6 +15,7 @@ mod keys;
 mod land;
 mod nightly;
 mod query;
+mod read_rows;
 mod serve;
 mod shell;
 mod sql;

@@ -35,12 +35,16 @@ pub struct ServeArgs {
     /// Address and port of the Postgres protocol, for psql and BI tools; not served without it
     #[arg(long, value_name = "ADDRESS")]
     pub postgres: Option<String>,
-    /// A certificate as PEM: HTTP and Flight SQL are encrypted with it, and the Postgres protocol where a client asks for it
+    /// A certificate as PEM: every door is encrypted with it; it is read again when the file changes
     #[arg(long, value_name = "FILE", requires = "tls_key")]
     pub tls_cert: Option<PathBuf>,
     /// The private key of that certificate, as PEM
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Take encrypted connections only; with a certificate, `--require-tls=false` lets the Postgres protocol be spoken in the
+    /// clear
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub require_tls: Option<bool>,
 }
 
 /// Who is let in.
@@ -59,7 +63,10 @@ pub async fn run(engine: Engine, config: &Config, _: ServeArgs) -> Outcome {
 }
 
 fn welcome(bound: &Bound) -> String {
-    format!("tributary is serving at {}\n{}", bound.http_url(), bound.other_lines())
+    let open = "There is no key yet: everybody on this machine can read and land, and ?store= chooses the store.\n\
+        `tributary keys create` makes the first key, and closes the server.\n";
+    let open = if bound.has_keys { "" } else { open };
+    format!("tributary is serving at {}\n{}{open}", bound.http_url(), bound.other_lines())
 }
 
 /// Where to listen.
@@ -75,6 +82,8 @@ pub struct Bound {
     pub flight: Option<SocketAddr>,
     pub postgres: Option<SocketAddr>,
     pub is_encrypted: bool,
+    /// Whether a key was ever made. Without one, everybody on this machine is let in.
+    pub has_keys: bool,
 }
 
 impl Bound {
@@ -110,6 +119,7 @@ pub async fn listen(
     let options = ServeOptions {
         data: config.storage.data.clone(),
         open: access == Access::Open,
+        needs_tls: config.serve.require_tls.unwrap_or(tls.is_some()),
         limits: config.requests.clone(),
         ..ServeOptions::default()
     };
@@ -118,6 +128,7 @@ pub async fn listen(
         flight: flight.as_ref().map(|(_, address)| *address),
         postgres: postgres.as_ref().map(|(_, address)| *address),
         is_encrypted: tls.is_some(),
+        has_keys: options.has_keys().await?,
     };
     for address in std::iter::once(bound.http).chain(bound.flight).chain(bound.postgres) {
         serve::check_exposure(address, &options).await?;

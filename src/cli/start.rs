@@ -10,7 +10,8 @@ use super::args::{Cli, Command};
 use super::exit::{Failure, Outcome, report};
 use super::telemetry::{self, Verbosity};
 use super::{
-    check, demo, doctor, erase, fsck, functions, keys, land, nightly, query, serve, sql, tables, vacuum,
+    check, demo, doctor, erase, fsck, functions, keys, land, nightly, query, read_rows, serve, sql, tables,
+    vacuum,
 };
 use crate::config::{self, Config};
 use crate::engine::{Engine, EngineOptions};
@@ -31,6 +32,9 @@ pub fn main_with(arguments: impl IntoIterator<Item = impl Into<OsString> + Clone
         Ok(cli) => cli,
         Err(error) => return report_usage(&error),
     };
+    if let Command::ReadRows(args) = &cli.command {
+        return read_rows::run(args);
+    }
     telemetry::start(match cli.command {
         Command::Serve(_) => Verbosity::Server,
         _ => Verbosity::Quiet,
@@ -83,7 +87,7 @@ async fn dispatch(cli: Cli, config: Result<Config>) -> Outcome {
         Command::Keys(args) => keys::run(&config, args).await,
         Command::Land(args) => {
             // A landing ends when its rows are safe, and takes little memory; compaction may take more of both.
-            let options = EngineOptions { background_compaction: false, ..config.engine_options() };
+            let options = EngineOptions { background_compaction: false, ..options(&config) };
             land::run(Engine::open_with(&config.storage.data, options).await?, args).await
         }
         Command::Nightly(args) => nightly::run(open(&config).await?, args).await,
@@ -92,10 +96,15 @@ async fn dispatch(cli: Cli, config: Result<Config>) -> Outcome {
         Command::Sql(args) => sql::run(&config, args).await,
         Command::Tables(args) => tables::run(open(&config).await?, args).await,
         Command::Fsck(args) => fsck::run(open(&config).await?, args).await,
+        Command::ReadRows(_) => Ok(()),
         Command::Vacuum(args) => vacuum::run(open(&config).await?, args).await,
     }
 }
 
 pub(super) async fn open(config: &Config) -> Outcome<Engine> {
-    Ok(Engine::open_with(&config.storage.data, config.engine_options()).await?)
+    Ok(Engine::open_with(&config.storage.data, options(config)).await?)
+}
+
+fn options(config: &Config) -> EngineOptions {
+    EngineOptions { reader: read_rows::program(), ..config.engine_options() }
 }

@@ -14,6 +14,9 @@ pub struct Limits {
     pub query_memory_bytes: usize,
     /// Memory that one query may hold, in bytes.
     pub memory_per_query_bytes: usize,
+    /// Memory that the whole process may hold, in bytes: shortly before it does, the largest query is ended. If it is not
+    /// set, what the system or its control group allows.
+    pub process_memory_bytes: Option<u64>,
     /// Memory that cached answers may hold, in bytes.
     pub cache_memory_bytes: u64,
     /// Threads that one query may use.
@@ -28,6 +31,8 @@ pub struct Limits {
     pub spill_folder: Option<PathBuf>,
     /// What all running queries may have there together, in bytes.
     pub spill_bytes: u64,
+    /// The most that one landed body may have, unpacked, in bytes.
+    pub landing_bytes: u64,
 }
 
 impl Default for Limits {
@@ -36,6 +41,7 @@ impl Default for Limits {
         Self {
             query_memory_bytes: engine.query_memory_bytes,
             memory_per_query_bytes: engine.memory_per_query_bytes,
+            process_memory_bytes: engine.process_memory_bytes,
             cache_memory_bytes: engine.cache_memory_bytes,
             threads: engine.threads,
             query_timeout_ms: engine.query_timeout_ms,
@@ -43,6 +49,7 @@ impl Default for Limits {
             result_bytes: engine.result_bytes,
             spill_folder: engine.spill_folder,
             spill_bytes: engine.spill_bytes,
+            landing_bytes: engine.landing_bytes,
         }
     }
 }

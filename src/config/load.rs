@@ -1,5 +1,6 @@
 //! Reads the settings from their three places and checks them.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use figment::error::Kind;
@@ -8,10 +9,10 @@ use figment::value::Uncased;
 use figment::{Figment, Provider};
 use serde::{Deserialize, Serialize};
 
-use super::{Lake, Limits, Queries, Serve, Storage};
+use super::{Lake, Limits, Queries, Serve, Storage, ranges};
 use crate::drills::VARIABLES;
 use crate::engine::EngineOptions;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, nearest};
 
 /// The file that is read where `--config` names none.
 const DEFAULT_FILE: &str = "tributary.toml";
@@ -43,6 +44,7 @@ pub struct Overrides {
     pub postgres: Option<String>,
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
+    pub require_tls: Option<bool>,
 }
 
 impl Config {
@@ -52,6 +54,7 @@ impl Config {
             queries_folder: self.queries.folder.clone(),
             query_memory_bytes: self.limits.query_memory_bytes,
             memory_per_query_bytes: self.limits.memory_per_query_bytes,
+            process_memory_bytes: self.limits.process_memory_bytes,
             cache_memory_bytes: self.limits.cache_memory_bytes,
             threads: self.limits.threads,
             query_timeout_ms: self.limits.query_timeout_ms,
@@ -59,6 +62,7 @@ impl Config {
             result_bytes: self.limits.result_bytes,
             spill_folder: self.limits.spill_folder.clone(),
             spill_bytes: self.limits.spill_bytes,
+            landing_bytes: self.limits.landing_bytes,
             keep_versions_for: self.lake.keep_versions_for,
             compact_after: self.lake.compact_after,
             ..EngineOptions::default()
@@ -67,27 +71,21 @@ impl Config {
 
     /// Refuses values that no engine could run with.
     fn verify(&self) -> Result<()> {
-        let zero = [
-            ("limits.query_memory_bytes", self.limits.query_memory_bytes == 0),
-            ("limits.memory_per_query_bytes", self.limits.memory_per_query_bytes == 0),
-            ("limits.result_rows", self.limits.result_rows == 0),
-            ("limits.result_bytes", self.limits.result_bytes == 0),
-            ("limits.threads", self.limits.threads == 0),
-            ("limits.query_timeout_ms", self.limits.query_timeout_ms == 0),
-            ("requests.requests_per_key", self.requests.requests_per_key == 0),
-            ("requests.request_timeout_ms", self.requests.request_timeout.is_zero()),
-            ("requests.sql_body_bytes", self.requests.sql_body_bytes == 0),
-        ];
-        match zero.into_iter().find(|(_, is_zero)| *is_zero) {
-            Some((key, _)) => Err(Error::invalid(format!("configuration key {key} must be at least 1"))),
-            None if self.serve.tls_cert.is_some() != self.serve.tls_key.is_some() => {
-                Err(Error::invalid("configuration keys serve.tls_cert and serve.tls_key belong together"))
-            }
-            None if self.storage.data.is_empty() => {
-                Err(Error::invalid("configuration key storage.data must name a folder or a URL"))
-            }
-            None => Ok(()),
+        ranges::check(self)?;
+        if self.serve.tls_cert.is_some() != self.serve.tls_key.is_some() {
+            return Err(Error::invalid(
+                "configuration keys serve.tls_cert and serve.tls_key belong together",
+            ));
         }
+        if self.serve.require_tls == Some(true) && self.serve.tls_cert.is_none() {
+            return Err(Error::invalid(
+                "configuration key serve.require_tls needs a certificate: set serve.tls_cert and serve.tls_key",
+            ));
+        }
+        if self.storage.data.is_empty() {
+            return Err(Error::invalid("configuration key storage.data must name a folder or a URL"));
+        }
+        Ok(())
     }
 }
 
@@ -96,6 +94,10 @@ pub fn load(file: Option<&Path>, overrides: &Overrides) -> Result<Config> {
     let mut figment = Figment::from(Serialized::defaults(Config::default()));
     if let Some(text) = read_file(file)? {
         figment = figment.merge(Toml::string(&text));
+    }
+    let unknown = unknown_variables();
+    if !unknown.is_empty() {
+        tracing::warn!("not a setting, and left out: {}", unknown.join(", "));
     }
     extract(figment.merge(environment()), overrides)
 }
@@ -125,6 +127,9 @@ fn extract(mut figment: Figment, overrides: &Overrides) -> Result<Config> {
     if let Some(file) = &overrides.tls_key {
         figment = figment.merge(Serialized::default("serve.tls_key", file));
     }
+    if let Some(require_tls) = overrides.require_tls {
+        figment = figment.merge(Serialized::default("serve.require_tls", require_tls));
+    }
     let config: Config = figment.extract().map_err(refusal)?;
     config.verify()?;
     Ok(config)
@@ -150,14 +155,58 @@ fn read_file(file: Option<&Path>) -> Result<Option<String>> {
     }
 }
 
-/// `TRIBUTARY_LIMITS_THREADS` is `limits.threads`; `TRIBUTARY_DATA` is short for `TRIBUTARY_STORAGE_DATA`.
+/// The variables that name a setting. Others may be about something else: Kubernetes sets `TRIBUTARY_PORT` where a
+/// service is called so.
 fn environment() -> impl Provider {
-    Env::prefixed(ENV_PREFIX).ignore(&FLAG_VARIABLES).ignore(VARIABLES).map(|key| {
-        if key == "data" {
-            return "storage.data".into();
-        }
-        Uncased::from_owned(key.as_str().to_ascii_lowercase().replacen('_', ".", 1))
+    let known = known_keys();
+    variables().filter_map(move |name| {
+        let key = key_of(name.as_str());
+        known.contains(&key).then(|| Uncased::from_owned(key))
     })
+}
+
+/// The variables that begin as settings do, and are none; each with the setting that was perhaps meant.
+pub fn unknown_variables() -> Vec<String> {
+    unknown_among(variables().iter().map(|(name, _)| name.into_string()))
+}
+
+fn unknown_among(names: impl Iterator<Item = String>) -> Vec<String> {
+    let known = known_keys();
+    let keys = names.map(|name| key_of(&name)).filter(|key| !known.contains(key));
+    let shown = keys.map(|key| match nearest(&key, known.iter().map(String::as_str)) {
+        Some(meant) => format!("{} (did you mean {}?)", variable_of(&key), variable_of(meant)),
+        None => variable_of(&key),
+    });
+    shown.collect()
+}
+
+fn variables() -> Env {
+    Env::prefixed(ENV_PREFIX).ignore(&FLAG_VARIABLES).ignore(VARIABLES)
+}
+
+/// `TRIBUTARY_LIMITS_THREADS` is `limits.threads`; `TRIBUTARY_DATA` is short for `TRIBUTARY_STORAGE_DATA`.
+fn key_of(name: &str) -> String {
+    if name.eq_ignore_ascii_case("data") {
+        return "storage.data".to_owned();
+    }
+    name.to_ascii_lowercase().replacen('_', ".", 1)
+}
+
+fn variable_of(key: &str) -> String {
+    format!("{ENV_PREFIX}{}", key.to_ascii_uppercase().replacen('.', "_", 1))
+}
+
+/// Every key, as `section.key`.
+fn known_keys() -> BTreeSet<String> {
+    let defaults = serde_json::to_value(Config::default()).unwrap_or_default();
+    let sections = defaults.as_object().into_iter().flatten();
+    let keys = sections.flat_map(|(section, keys)| {
+        keys.as_object()
+            .into_iter()
+            .flat_map(serde_json::Map::keys)
+            .map(move |key| format!("{section}.{key}"))
+    });
+    keys.collect()
 }
 
 /// Says which key is wrong, where it stands, and the nearest that would be right.
@@ -249,7 +298,21 @@ mod tests {
     #[test]
     fn zero_threads_are_refused() {
         let error = from_toml("[limits]\nthreads = 0\n").unwrap_err();
-        assert!(error.message().contains("limits.threads must be at least 1"), "{error}");
+        assert!(error.message().contains("limits.threads must be from 1 to 1024"), "{error}");
+    }
+
+    #[test]
+    fn a_variable_that_is_no_setting_is_left_out() {
+        let names = ["port", "lake", "limits_treads", "data", "limits_result_rows", "serve_flight"];
+        let unknown = unknown_among(names.into_iter().map(str::to_owned));
+        let meant = "TRIBUTARY_LIMITS_TREADS (did you mean TRIBUTARY_LIMITS_THREADS?)";
+        assert_eq!(unknown, ["TRIBUTARY_PORT", "TRIBUTARY_LAKE", meant]);
+    }
+
+    #[test]
+    fn a_time_beyond_reason_is_refused() {
+        let error = from_toml("[lake]\nkeep_versions_for = \"11years\"\n").unwrap_err();
+        assert!(error.message().contains("lake.keep_versions_for must be at most 9years"), "{error}");
     }
 
     #[test]
@@ -258,7 +321,7 @@ mod tests {
         assert_eq!(config.requests.job_timeout, std::time::Duration::from_hours(1));
         assert_eq!(config.requests.jobs_per_key, 1);
         let error = from_toml("[requests]\nrequest_timeout_ms = 0\n").unwrap_err();
-        assert!(error.message().contains("requests.request_timeout_ms must be at least 1"), "{error}");
+        assert!(error.message().contains("requests.request_timeout_ms must be from 1 to "), "{error}");
         let error = from_toml("[requests]\njob_timeout = 1\n").unwrap_err();
         assert!(error.message().contains("did you mean requests.job_timeout_ms?"), "{error}");
     }
@@ -268,6 +331,8 @@ mod tests {
         let error = from_toml("[serve]\ntls_cert = \"a.pem\"\n").unwrap_err();
         assert!(error.message().contains("belong together"), "{error}");
         assert!(from_toml("[serve]\ntls_cert = \"a.pem\"\ntls_key = \"b.pem\"\n").is_ok());
+        let error = from_toml("[serve]\nrequire_tls = true\n").unwrap_err();
+        assert!(error.message().contains("needs a certificate"), "{error}");
     }
 
     #[test]

@@ -6,13 +6,14 @@ mod lake;
 mod limits;
 mod load;
 mod queries;
+mod ranges;
 mod serve;
 mod storage;
 mod terminal;
 
 pub use lake::Lake;
 pub use limits::Limits;
-pub use load::{Config, Overrides, load, settings_file};
+pub use load::{Config, Overrides, load, settings_file, unknown_variables};
 pub use queries::Queries;
 pub use serve::Serve;
 pub use storage::Storage;

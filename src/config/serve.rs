@@ -14,14 +14,23 @@ pub struct Serve {
     pub flight: Option<String>,
     /// The same of the Postgres protocol.
     pub postgres: Option<String>,
-    /// A certificate and its key as PEM files: with them HTTP and Flight SQL are encrypted, and the Postgres protocol where
-    /// a client asks for it.
+    /// A certificate and its key as PEM files: with them every door is encrypted. They are read again when they change.
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
+    /// Whether the Postgres protocol takes encrypted connections only, as the other doors do; if it is not set, it does as
+    /// soon as there is a certificate.
+    pub require_tls: Option<bool>,
 }
 
 impl Default for Serve {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".into(), flight: None, postgres: None, tls_cert: None, tls_key: None }
+        Self {
+            listen: "127.0.0.1:8080".into(),
+            flight: None,
+            postgres: None,
+            tls_cert: None,
+            tls_key: None,
+            require_tls: None,
+        }
     }
 }

@@ -13,14 +13,15 @@ use futures::{StreamExt, TryStreamExt};
 use tokio::time::Instant;
 
 use super::journeys::{JOURNEYS, JOURNEYS_FUNCTION};
-use super::open::{Engine, check_store};
-use crate::cache::AnswerKey;
+use super::open::Engine;
+use crate::cache::{AnswerKey, EncodedAnswer};
 use crate::error::{Error, Result};
 use crate::lake::Scanned;
 use crate::query::{
     self, Answer, BoundQuery, Described, Dialect, NamedQuery, Operator, Params, Planned, QUERIES,
     ResultLimit, ResultStream, Values,
 };
+use crate::schema::check_store;
 use crate::session::{CATALOG, Pins, listed_views};
 
 /// The least time in which a store's time zone is to be read.
@@ -62,11 +63,20 @@ pub struct Ran {
 }
 
 /// A named query, bound and pinned: everything that its answer depends on.
-struct Asked {
+#[derive(Debug)]
+pub struct Asked {
+    store: String,
     bound: Arc<BoundQuery>,
     pins: Pins,
     fingerprint: String,
     key: String,
+}
+
+impl Asked {
+    /// Names the answer: query, parameters, store, release and data. The answer is the same as long as the key is.
+    pub fn key(&self) -> &str {
+        &self.key
+    }
 }
 
 impl Engine {
@@ -89,7 +99,7 @@ impl Engine {
         values: &Values,
     ) -> Result<ResultStream> {
         check_store(store)?;
-        let bound = self.expand(store, query::bind_typed(dialect, text, values)?).await?;
+        let bound = self.expand(store, query::bind_typed(dialect, text, values).await?).await?;
         let pins = self.pins(store, &bound).await?;
         self.run(store, bound, &pins).await
     }
@@ -146,12 +156,12 @@ impl Engine {
 
     /// The same in another dialect.
     pub async fn describe_in(&self, dialect: Dialect, store: &str, text: &str) -> Result<Described> {
-        self.describe_bound(store, query::without_values(dialect, text)?).await
+        self.describe_bound(store, query::without_values(dialect, text).await?).await
     }
 
     /// The same with values: a column without a name of its own is called by what is in it.
     pub async fn describe_with(&self, store: &str, text: &str, values: &Values) -> Result<Described> {
-        self.describe_bound(store, query::bind_typed(Dialect::Own, text, values)?).await
+        self.describe_bound(store, query::bind_typed(Dialect::Own, text, values).await?).await
     }
 
     async fn describe_bound(&self, store: &str, bound: BoundQuery) -> Result<Described> {
@@ -177,24 +187,31 @@ impl Engine {
         min_version: Option<u64>,
     ) -> Result<(Arc<Answer>, CacheStatus)> {
         let asked = self.ask(store, name, params, min_version).await?;
+        self.answer(asked).await
+    }
+
+    /// Answers what was asked, from the cache if it is there.
+    pub async fn answer(&self, asked: Asked) -> Result<(Arc<Answer>, CacheStatus)> {
         if let Some(answer) = self.inner.cache.get(&asked.key).await {
             return Ok((answer, CacheStatus::Hit));
         }
         let key = asked.key.clone();
-        let (answer, was_there) =
-            Box::pin(self.inner.cache.get_or_compute(key, self.compute(store, asked))).await?;
+        let (answer, was_there) = Box::pin(self.inner.cache.get_or_compute(key, self.compute(asked))).await?;
         Ok((answer, if was_there { CacheStatus::Hit } else { CacheStatus::Miss }))
     }
 
-    /// The key that `query` would answer under now, without planning or running: for `If-None-Match`.
-    pub async fn query_key(
+    /// An encoding that is kept under a key of the caller's, in the memory of cached answers.
+    pub async fn kept_encoding(&self, key: &str) -> Option<Arc<EncodedAnswer>> {
+        self.inner.cache.get_encoded(key).await
+    }
+
+    /// Keeps an encoding under such a key, unless it is there.
+    pub async fn keep_encoding(
         &self,
-        store: &str,
-        name: &str,
-        params: &Params,
-        min_version: Option<u64>,
-    ) -> Result<String> {
-        Ok(self.ask(store, name, params, min_version).await?.key)
+        key: String,
+        encode: impl Future<Output = Result<EncodedAnswer>>,
+    ) -> Result<Arc<EncodedAnswer>> {
+        self.inner.cache.get_or_encode(key, encode).await
     }
 
     /// Plans every named query, and returns what is wrong with those that cannot be planned.
@@ -204,7 +221,14 @@ impl Engine {
         Ok(failures.into_iter().map(|failure| format!("{}: {}", failure.query, failure.message)).collect())
     }
 
-    async fn ask(&self, store: &str, name: &str, params: &Params, min_version: Option<u64>) -> Result<Asked> {
+    /// Binds a named query (`topic/name`) to the data as it is now, without planning or running it.
+    pub async fn ask(
+        &self,
+        store: &str,
+        name: &str,
+        params: &Params,
+        min_version: Option<u64>,
+    ) -> Result<Asked> {
         check_store(store)?;
         let named = self.inner.registry.get(name)?;
         let today = query::today(Utc::now(), self.time_zone(store).await?);
@@ -219,7 +243,7 @@ impl Engine {
         }
         let fingerprint = pins.fingerprint(store);
         let key = AnswerKey { store, text: &bound.text, fingerprint: &fingerprint }.digest();
-        Ok(Asked { bound, pins, fingerprint, key })
+        Ok(Asked { store: store.to_owned(), bound, pins, fingerprint, key })
     }
 
     /// Writes named queries out that SQL reads as relations.
@@ -228,7 +252,7 @@ impl Engine {
             return Ok(bound);
         }
         let today = query::today(Utc::now(), self.time_zone(store).await?);
-        query::expand(bound, &self.inner.registry, today)
+        query::expand(bound, Arc::clone(&self.inner.registry), today).await
     }
 
     /// The versions that a query is to read: the newest, with journeys that have seen them.
@@ -256,9 +280,9 @@ impl Engine {
             .map_err(|error| Error::new(error.kind(), error.message()).with_source(error))
     }
 
-    async fn compute(&self, store: &str, asked: Asked) -> Result<Answer> {
+    async fn compute(&self, asked: Asked) -> Result<Answer> {
         let ResultStream { mut stream, .. } =
-            self.run(store, BoundQuery::clone(&asked.bound), &asked.pins).await?;
+            self.run(&asked.store, BoundQuery::clone(&asked.bound), &asked.pins).await?;
         let schema = stream.schema();
         let (mut batches, mut rows) = (Vec::new(), 0);
         while let Some(batch) = stream.try_next().await? {
@@ -321,7 +345,7 @@ impl Engine {
     /// Plans ad-hoc SQL, within the time limit; and the version of the data that it is to read.
     async fn planned(&self, store: &str, text: &str, params: &Params) -> Result<(Planned, String)> {
         check_store(store)?;
-        let bound = self.expand(store, query::bind_ad_hoc(text, params)?).await?;
+        let bound = self.expand(store, query::bind_ad_hoc(text, params).await?).await?;
         let pins = self.pins(store, &bound).await?;
         let zone = self.zone(store, &pins).await?;
         let planned = self.plan_until(Instant::now() + self.time_limit(), store, zone, bound, &pins).await?;
@@ -416,7 +440,7 @@ impl Engine {
         {
             return Ok(zone);
         }
-        let bound = query::bind_ad_hoc("select timezone from stores", &Params::new())?;
+        let bound = query::bind_ad_hoc("select timezone from stores", &Params::new()).await?;
         // One row, which no caller has asked for: it is not to fail by a limit that is meant for answers.
         let limit = self.time_limit().max(ZONE_TIMEOUT);
         let stream = self.run_in(limit, store, Tz::UTC, bound, pins).await?.stream;

@@ -9,10 +9,10 @@ use futures::TryStreamExt;
 use tributary_udfs::Identities;
 
 use super::journeys::{JOURNEYS, texts};
-use super::open::{Engine, check_store};
+use super::open::Engine;
 use crate::error::{Error, Result};
 use crate::lake::{Erased, Named, Purged};
-use crate::schema::TableSpec;
+use crate::schema::{TableSpec, check_store};
 use crate::session::Pins;
 
 /// How often an erasure is tried that another writer was faster than.

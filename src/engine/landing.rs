@@ -7,11 +7,11 @@ use arrow::array::new_null_array;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use tokio::sync::mpsc;
 
-use super::open::{Engine, check_store};
+use super::open::{Engine, Inner};
 use crate::error::{Error, Problem, Result};
 use crate::lake::{Batch, BatchName, Committed, FileWriter, Landing, NewFile};
-use crate::land::{BadRow, Chunk, LandRequest, OnError, Receipt};
-use crate::schema::TableSpec;
+use crate::land::{BadRow, Chunk, LandRequest, OnError, Receipt, parse};
+use crate::schema::{TableSpec, check_store};
 
 /// Rows held in memory before they are staged as files, in bytes of arrow arrays. Sorting and encoding take
 /// several times as much; a large body is to land in half a gigabyte.
@@ -42,57 +42,44 @@ impl Engine {
         }
         let name = BatchName::new(store, table, request.idempotency_key.as_deref());
         if let Some(first) = landing.earlier(&name).await? {
-            first.check_content(Some(content_hash(body).await?))?;
+            let reading = self.inner.reading.clone();
+            let hashed = move || crate::land::content_hash(Box::new(body), &reading);
+            first.check_content(Some(self.inner.landing_threads.run(hashed).await??))?;
             let quarantined = self.quarantined_before(store, table, &request).await?;
             return Ok(receipt(&spec, &name, first, quarantined));
         }
-        let mut intake = Intake::new(landing, store, name.clone(), request.on_error);
-        let outcome = intake.read(spec.clone(), Box::new(body), &request).await;
-        if let Err(error) = outcome.and_then(|()| intake.verdict()) {
-            landing.discard(&intake.staged).await;
+        let quarantine = self.inner.lake.landing(QUARANTINE)?;
+        let mut intake = Intake {
+            spec: spec.clone(),
+            quarantine: self.inner.lake.table(QUARANTINE)?.spec.clone(),
+            on_error: request.on_error,
+            rows: Incoming::new(landing, store, name.clone()),
+            bad: Incoming::new(quarantine, store, quarantine_name(store, table, &request)),
+            problems: Vec::new(),
+            problem_count: 0,
+        };
+        let outcome = intake.read(&self.inner, Box::new(body), &request).await;
+        let content = match outcome.and_then(|content| intake.verdict().map(|()| content)) {
+            Ok(content) => content,
+            Err(error) => {
+                intake.rows.discard().await;
+                intake.bad.discard().await;
+                return Err(error);
+            }
+        };
+        // Bad rows land first: a crash in between leaves them there, and a repeat finds them by their names.
+        let quarantined = intake.bad.row_count;
+        if quarantined > 0
+            && let Err(error) = intake.bad.commit(None).await
+        {
+            intake.rows.discard().await;
             return Err(error);
         }
-        let quarantined = intake.bad.len() as u64;
-        if quarantined > 0 {
-            self.quarantine(store, &spec, &name, &intake.bad, &request).await?;
-        }
-        let committed = landing
-            .commit(Batch {
-                store: store.to_owned(),
-                name: name.clone(),
-                rows: intake.held,
-                staged: intake.staged,
-                row_count: intake.row_count,
-                content: intake.content,
-            })
-            .await?;
+        let committed = intake.rows.commit(content).await?;
         if self.inner.options.background_compaction {
             self.inner.upkeep.landed(store, table);
         }
         Ok(receipt(&spec, &name, committed, quarantined))
-    }
-
-    /// Bad rows land first: a crash in between leaves them there, and a repeat finds them by their names.
-    async fn quarantine(
-        &self,
-        store: &str,
-        spec: &TableSpec,
-        name: &BatchName,
-        bad: &[BadRow],
-        request: &LandRequest,
-    ) -> Result<()> {
-        let landing = self.inner.lake.landing(QUARANTINE)?;
-        let quarantine = self.inner.lake.table(QUARANTINE)?.spec.clone();
-        let rows = quarantine_rows(&quarantine, spec, name, bad)?;
-        let batch = Batch {
-            store: store.to_owned(),
-            name: quarantine_name(store, &spec.name, request),
-            row_count: rows.num_rows() as u64,
-            rows: vec![rows],
-            staged: Vec::new(),
-            content: None,
-        };
-        landing.commit(batch).await.map(drop)
     }
 
     async fn quarantined_before(&self, store: &str, table: &str, request: &LandRequest) -> Result<u64> {
@@ -100,13 +87,6 @@ impl Engine {
         let earlier = landing.earlier(&quarantine_name(store, table, request)).await?;
         Ok(earlier.map_or(0, |committed| committed.row_count))
     }
-}
-
-/// The hash of a body that need not be parsed.
-async fn content_hash(body: impl Read + Send + 'static) -> Result<u64> {
-    tokio::task::spawn_blocking(move || crate::land::content_hash(Box::new(body)))
-        .await
-        .map_err(|error| Error::internal("reading the body").with_source(error))?
 }
 
 /// The name of a batch's bad rows: remembered exactly where the batch itself is.
@@ -128,97 +108,65 @@ fn receipt(spec: &TableSpec, name: &BatchName, committed: Committed, quarantined
 
 /// What has been read of one body so far.
 struct Intake<'a> {
-    landing: &'a Landing,
-    store: &'a str,
-    name: BatchName,
+    spec: Arc<TableSpec>,
+    quarantine: Arc<TableSpec>,
     on_error: OnError,
-    held: Vec<RecordBatch>,
-    staged: Vec<NewFile>,
-    /// Begun with the first rows that are staged.
-    writer: Option<FileWriter>,
-    row_count: u64,
-    /// The hash of the body, once it was read.
-    content: Option<u64>,
-    bad: Vec<BadRow>,
+    rows: Incoming<'a>,
+    /// Rows of the quarantine.
+    bad: Incoming<'a>,
     problems: Vec<Problem>,
     problem_count: u64,
 }
 
-impl<'a> Intake<'a> {
-    fn new(landing: &'a Landing, store: &'a str, name: BatchName, on_error: OnError) -> Self {
-        Self {
-            landing,
-            store,
-            name,
-            on_error,
-            held: Vec::new(),
-            staged: Vec::new(),
-            writer: None,
-            row_count: 0,
-            content: None,
-            bad: Vec::new(),
-            problems: Vec::new(),
-            problem_count: 0,
-        }
-    }
-
+impl Intake<'_> {
+    /// Reads a body to its end. Returns the hash of its content, if it is known.
     async fn read(
         &mut self,
-        spec: Arc<TableSpec>,
+        inner: &Inner,
         body: Box<dyn Read + Send>,
         request: &LandRequest,
-    ) -> Result<()> {
+    ) -> Result<Option<u64>> {
         let (chunks, mut parsed) = mpsc::channel::<Result<Chunk>>(CHUNKS_AHEAD);
-        let (store, request) = (self.store.to_owned(), request.clone());
-        let parser = tokio::task::spawn_blocking(move || {
-            let mut rows =
-                match crate::land::parse(&spec, &store, request.file_name.as_deref(), body, &request) {
-                    Ok(rows) => rows,
-                    Err(error) => {
-                        drop(chunks.blocking_send(Err(error)));
-                        return None;
-                    }
-                };
+        let (spec, store, request) = (self.spec.clone(), self.rows.store.to_owned(), request.clone());
+        let reading = inner.reading.clone();
+        let parser = inner.landing_threads.spawn(move || {
+            let mut rows = match parse(&spec, &store, request.file_name.as_deref(), body, &request, &reading)
+            {
+                Ok(rows) => rows,
+                Err(error) => {
+                    drop(chunks.blocking_send(Err(error)));
+                    return None;
+                }
+            };
             for chunk in rows.by_ref() {
                 if chunks.blocking_send(chunk).is_err() {
                     return None;
                 }
             }
             Some(rows.content_hash())
-        });
+        })?;
         while let Some(chunk) = parsed.recv().await {
             self.take(chunk?).await?;
         }
-        self.content =
-            parser.await.map_err(|error| Error::internal("reading the body").with_source(error))?;
-        Ok(())
+        parser.await.map_err(|error| Error::internal("reading the body").with_source(error))
     }
 
     async fn take(&mut self, chunk: Chunk) -> Result<()> {
-        for bad in chunk.bad {
+        for bad in &chunk.bad {
             self.problem_count += bad.problems.len() as u64;
             let room = LISTED_PROBLEMS.saturating_sub(self.problems.len());
             self.problems.extend(bad.problems.iter().take(room).cloned());
-            if self.on_error == OnError::Quarantine {
-                self.bad.push(bad);
+        }
+        match self.on_error {
+            OnError::Refuse if self.problem_count > 0 => return Ok(()),
+            OnError::Quarantine if !chunk.bad.is_empty() => {
+                let batch_id = &self.rows.name.batch_id;
+                let rows = quarantine_rows(&self.quarantine, &self.spec, batch_id, &chunk.bad)?;
+                self.bad.take(rows).await?;
             }
+            _ => {}
         }
-        let is_refused = self.on_error == OnError::Refuse && self.problem_count > 0;
-        if is_refused || chunk.rows.num_rows() == 0 {
-            return Ok(());
-        }
-        self.row_count += chunk.rows.num_rows() as u64;
-        self.held.push(chunk.rows);
-        let held_bytes: usize = self.held.iter().map(RecordBatch::get_array_memory_size).sum();
-        if held_bytes >= HELD_BYTES {
-            let rows = std::mem::take(&mut self.held);
-            let writer = match &mut self.writer {
-                Some(writer) => writer,
-                none => none.insert(self.landing.begin(self.store).await?),
-            };
-            self.staged.extend(self.landing.stage(writer, &self.name, rows).await?);
-        }
-        Ok(())
+        self.rows.take(chunk.rows).await
     }
 
     /// Whether the batch may land.
@@ -235,10 +183,66 @@ impl<'a> Intake<'a> {
     }
 }
 
+/// Rows of one table on their way into the lake: held while they are few, then staged.
+struct Incoming<'a> {
+    landing: &'a Landing,
+    store: &'a str,
+    name: BatchName,
+    held: Vec<RecordBatch>,
+    held_bytes: usize,
+    staged: Vec<NewFile>,
+    /// Begun with the first rows that are staged.
+    writer: Option<FileWriter>,
+    row_count: u64,
+}
+
+impl<'a> Incoming<'a> {
+    fn new(landing: &'a Landing, store: &'a str, name: BatchName) -> Self {
+        let (held, staged) = (Vec::new(), Vec::new());
+        Self { landing, store, name, held, held_bytes: 0, staged, writer: None, row_count: 0 }
+    }
+
+    async fn take(&mut self, rows: RecordBatch) -> Result<()> {
+        if rows.num_rows() == 0 {
+            return Ok(());
+        }
+        self.row_count += rows.num_rows() as u64;
+        self.held_bytes += rows.get_array_memory_size();
+        self.held.push(rows);
+        if self.held_bytes >= HELD_BYTES {
+            self.held_bytes = 0;
+            let rows = std::mem::take(&mut self.held);
+            let writer = match &mut self.writer {
+                Some(writer) => writer,
+                none => none.insert(self.landing.begin(self.store).await?),
+            };
+            self.staged.extend(self.landing.stage(writer, &self.name, rows).await?);
+        }
+        Ok(())
+    }
+
+    async fn commit(&mut self, content: Option<u64>) -> Result<Committed> {
+        let batch = Batch {
+            store: self.store.to_owned(),
+            name: self.name.clone(),
+            rows: std::mem::take(&mut self.held),
+            staged: std::mem::take(&mut self.staged),
+            row_count: self.row_count,
+            content,
+        };
+        self.landing.commit(batch).await
+    }
+
+    /// Deletes what was staged.
+    async fn discard(&self) {
+        self.landing.discard(&self.staged).await;
+    }
+}
+
 fn quarantine_rows(
     quarantine: &TableSpec,
     spec: &TableSpec,
-    name: &BatchName,
+    batch_id: &str,
     bad: &[BadRow],
 ) -> Result<RecordBatch> {
     let now = chrono::Utc::now().timestamp_micros();
@@ -251,7 +255,7 @@ fn quarantine_rows(
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
         match field.name().as_str() {
             "quarantine_id" => Arc::new(StringArray::from_iter_values(
-                bad.iter().map(|bad| format!("{}-{}", name.batch_id, bad.row)),
+                bad.iter().map(|bad| format!("{batch_id}-{}", bad.row)),
             )),
             "table_name" => Arc::new(StringArray::from(vec![spec.name.as_str(); bad.len()])),
             "row_number" => {

@@ -8,10 +8,11 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use futures::TryStreamExt;
 
-use super::open::{Engine, check_store};
+use super::open::Engine;
 use crate::error::Result;
 use crate::lake::{History, LakeTable};
 use crate::query::{self, ParamSpec, Params, QUERIES};
+use crate::schema::check_store;
 use crate::session::{Pins, SCHEMA, View, Views};
 
 /// One table as a store sees it.

@@ -6,13 +6,14 @@ mod erasure;
 mod health;
 mod journeys;
 mod landing;
+mod landing_threads;
 mod listing;
 mod nightly;
 mod open;
 mod parts;
 mod upkeep;
 
-pub use asking::{CacheStatus, DryRun, Explained, Ran};
+pub use asking::{Asked, CacheStatus, DryRun, Explained, Ran};
 pub use erasure::{Erasure, Person};
 pub use journeys::Refreshed;
 pub use listing::{QueryInfo, REMARKS, TableInfo, TableSchema};

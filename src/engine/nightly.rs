@@ -6,12 +6,13 @@ use arrow::datatypes::{DataType, SchemaRef};
 use futures::TryStreamExt;
 
 use super::journeys::{JOURNEYS, Refreshed};
-use super::open::{Engine, check_store};
+use super::open::Engine;
 use crate::error::{Error, ErrorKind, Result};
 use crate::lake::{Fsck, LookedAt, Repairs, Vacuumed, is_computed_from, replace_store};
 use crate::query::{self, NamedQuery, Params, Registry, ResultStream};
 use crate::schema::{
     BATCH_ID_COLUMN, ColumnKind, ColumnSpec, EXTRAS_COLUMN, INGESTED_AT_COLUMN, STORE_COLUMN, TableSpec,
+    check_store,
 };
 use crate::session::{Pins, Sessions};
 

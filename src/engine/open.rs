@@ -9,13 +9,15 @@ use datafusion::execution::memory_pool::{FairSpillPool, MemoryPool};
 use object_store::ObjectStore;
 
 use super::journeys::{Journeys, journeys_table};
+use super::landing_threads::LandingThreads;
 use super::listing::TableSchema;
 use super::upkeep::{Ages, Upkeep};
 use crate::cache::AnswerCache;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::lake::{Lake, Storage};
+use crate::land::Reading;
 use crate::query::{BoundQuery, Params, Registry};
-use crate::session::{Limits, Scratch, Sessions};
+use crate::session::{Limits, MemoryWatch, Scratch, Sessions, process_limit_bytes};
 
 /// Choices of query, parameters and day that are kept parsed.
 const REMEMBERED_BINDINGS: u64 = 1_000;
@@ -31,6 +33,9 @@ pub struct EngineOptions {
     pub query_memory_bytes: usize,
     /// Memory that one query may hold, in bytes.
     pub memory_per_query_bytes: usize,
+    /// Memory that the whole process may hold, in bytes: shortly before it does, the largest query is ended. `None` for what
+    /// the system or its control group allows.
+    pub process_memory_bytes: Option<u64>,
     /// Memory that cached answers may hold, in bytes.
     pub cache_memory_bytes: u64,
     /// Threads that one query may use.
@@ -47,6 +52,11 @@ pub struct EngineOptions {
     pub spill_folder: Option<PathBuf>,
     /// What all running queries may have there together, in bytes.
     pub spill_bytes: u64,
+    /// The most that one landed body may have, unpacked, in bytes.
+    pub landing_bytes: u64,
+    /// The program that reads landed Parquet and Arrow in a process of its own, with little memory: Tributary's own. `None`
+    /// reads them in this process, where a file that was made to do so can take all memory.
+    pub reader: Option<PathBuf>,
     /// Whether tables that much was landed in are compacted without being asked.
     pub background_compaction: bool,
     /// How long older versions of tables can be read, and their files are kept.
@@ -62,6 +72,7 @@ impl Default for EngineOptions {
             queries_folder: None,
             query_memory_bytes: 2 << 30,
             memory_per_query_bytes: 1 << 30,
+            process_memory_bytes: None,
             cache_memory_bytes: 256 << 20,
             threads: std::thread::available_parallelism().map_or(2, usize::from),
             query_timeout_ms: 60_000,
@@ -70,6 +81,8 @@ impl Default for EngineOptions {
             result_bytes: 16 << 30,
             spill_folder: None,
             spill_bytes: 10 << 30,
+            landing_bytes: 64 << 30,
+            reader: None,
             background_compaction: true,
             keep_versions_for: Duration::from_hours(7 * 24),
             compact_after: Duration::from_hours(24),
@@ -103,7 +116,9 @@ pub(super) struct Inner {
     pub journeys: Arc<Journeys>,
     pub upkeep: Upkeep,
     pub sessions: Arc<Sessions>,
-    pub registry: Registry,
+    pub landing_threads: LandingThreads,
+    pub reading: Reading,
+    pub registry: Arc<Registry>,
     pub cache: AnswerCache,
     /// Named queries with their parameters bound, by name, parameters and day.
     pub bound: moka::sync::Cache<(String, Params, NaiveDate), Arc<BoundQuery>>,
@@ -133,7 +148,7 @@ impl Engine {
     }
 
     async fn open_storage(storage: Storage, options: EngineOptions) -> Result<Self> {
-        let registry = Registry::load(options.queries_folder.as_deref())?;
+        let registry = Arc::new(Registry::load(options.queries_folder.as_deref())?);
         let limits = Limits {
             query_memory_bytes: options.memory_per_query_bytes,
             spill_bytes: options.spill_bytes,
@@ -149,6 +164,9 @@ impl Engine {
         derived.push(journeys_table()?);
         let lake = Arc::new(Lake::open(storage, derived, memory)?);
         let sessions = Arc::new(Sessions::new(lake.clone(), limits, &scratch)?);
+        if let Some(limit) = options.process_memory_bytes.or_else(process_limit_bytes) {
+            tokio::spawn(MemoryWatch::run(Arc::downgrade(sessions.memory_watch()), limit));
+        }
         let journeys = Arc::new(Journeys::new(lake.clone(), sessions.clone()));
         // Nothing ever becomes so old.
         let compact_after = if options.background_compaction { options.compact_after } else { Duration::MAX };
@@ -163,6 +181,12 @@ impl Engine {
                 journeys,
                 upkeep,
                 sessions,
+                landing_threads: LandingThreads::start()?,
+                reading: Reading {
+                    folder: scratch.path().to_owned(),
+                    unpacked_bytes: options.landing_bytes,
+                    reader: options.reader.clone(),
+                },
                 registry,
                 cache,
                 bound,
@@ -206,13 +230,4 @@ impl Engine {
         self.inner.lake.close().await;
         Ok(())
     }
-}
-
-/// A store's name is a folder's name, a key's owner and a part of every answer's key.
-pub(super) fn check_store(store: &str) -> Result<()> {
-    let fits = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-' || byte == b'_';
-    if (1..=64).contains(&store.len()) && store.bytes().all(fits) {
-        return Ok(());
-    }
-    Err(Error::invalid("store: a name has 1 to 64 characters: lowercase letters, digits, - and _"))
 }

@@ -5,9 +5,10 @@ use std::sync::Arc;
 
 use tokio::time::Instant;
 
-use super::open::{Engine, check_store};
+use super::open::Engine;
 use crate::error::{Error, Result};
 use crate::query::{self, BoundQuery, Dialect, Planned, ResultStream, Values};
+use crate::schema::check_store;
 use crate::session::Pins;
 
 /// More streams than this make no client faster.
@@ -37,7 +38,7 @@ impl Engine {
         least_rows: u64,
     ) -> Result<Option<Parts>> {
         check_store(store)?;
-        let bound = self.expand(store, query::bind_typed(Dialect::Own, text, values)?).await?;
+        let bound = self.expand(store, query::bind_typed(Dialect::Own, text, values).await?).await?;
         if tells_the_moment(&bound.statement.to_string()) {
             return Ok(None);
         }
@@ -64,7 +65,7 @@ impl Engine {
         check_store(store)?;
         let limit = self.time_limit();
         let deadline = Instant::now() + limit;
-        let bound = self.expand(store, query::bind_typed(Dialect::Own, text, values)?).await?;
+        let bound = self.expand(store, query::bind_typed(Dialect::Own, text, values).await?).await?;
         let planned = self.planned_over(store, bound, &parts.pins).await?;
         // What the other parts leave out depends on how this one is cut.
         if index >= parts.count || planned.parts() != parts.groups {

@@ -3,14 +3,18 @@
 use std::fs::File;
 use std::hash::Hasher;
 use std::io::{self, BufReader, Cursor, Read, Seek};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use twox_hash::XxHash64;
 
+use super::Reading;
 use crate::error::{Error, ErrorKind, Result};
 
-/// The most that a Parquet or Arrow body may take on disk while it is read.
-const MAX_SPOOL_BYTES: u64 = 64 << 30;
+/// A packed body may unpack to so many times its size, once it has unpacked to so much at all. Rows as text seldom reach
+/// fifty times.
+const MAX_RATIO: u64 = 250;
+const UNPACKED_ANYHOW: u64 = 64 << 20;
 /// Long enough for every magic number behind a byte order mark and some blanks.
 const HEAD_BYTES: usize = 64;
 
@@ -35,8 +39,48 @@ impl ContentHash {
 }
 
 struct Hashed {
-    inner: Bytes,
+    inner: Bounded,
     hash: ContentHash,
+}
+
+/// Counts the bytes that are read of a body as it was sent.
+struct Counted<R> {
+    inner: R,
+    size: Arc<AtomicU64>,
+}
+
+impl<R: Read> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.size.fetch_add(length as u64, Ordering::Relaxed);
+        Ok(length)
+    }
+}
+
+/// Ends as an error if a body unpacks to too much.
+struct Bounded {
+    inner: Bytes,
+    packed: Arc<AtomicU64>,
+    unpacked: u64,
+    most: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let length = self.inner.read(buffer)?;
+        self.unpacked += length as u64;
+        let refused = |message| Err(io::Error::other(Error::limit(message)));
+        if self.unpacked > self.most {
+            return refused(format!("the body unpacks to more than {} bytes: send it in parts", self.most));
+        }
+        let by_ratio = self.packed.load(Ordering::Relaxed).saturating_mul(MAX_RATIO).max(UNPACKED_ANYHOW);
+        if self.unpacked > by_ratio {
+            return refused(format!(
+                "the body unpacks to more than {MAX_RATIO} times its size, as rows do not: send it less packed"
+            ));
+        }
+        Ok(length)
+    }
 }
 
 impl Read for Hashed {
@@ -48,16 +92,17 @@ impl Read for Hashed {
 }
 
 /// Reads a body to its end and gives its hash, as it is known after its rows were read.
-pub fn content_hash(body: Box<dyn Read + Send>) -> Result<u64> {
-    let Body { mut bytes, hash, .. } = open(body)?;
+pub fn content_hash(body: Box<dyn Read + Send>, reading: &Reading) -> Result<u64> {
+    let Body { mut bytes, hash, .. } = open(body, reading)?;
     io::copy(&mut bytes, &mut io::sink()).map_err(read_error)?;
     Ok(hash.value())
 }
 
 /// Unpacks gzip and zstd, by their magic numbers; refuses a body without bytes.
-pub(super) fn open(body: Bytes) -> Result<Body> {
+pub(super) fn open(body: Bytes, reading: &Reading) -> Result<Body> {
     let plain = Tagged { inner: body, message: "the body could not be read to its end" };
-    let packed = peek(Box::new(plain))?;
+    let size = Arc::new(AtomicU64::new(0));
+    let packed = peek(Box::new(Counted { inner: plain, size: size.clone() }))?;
     let body = if packed.head.starts_with(&[0x1f, 0x8b]) {
         let decoder = flate2::read::MultiGzDecoder::new(BufReader::new(packed.bytes));
         let message = "the body is not whole gzip: it is damaged or cut off";
@@ -72,9 +117,9 @@ pub(super) fn open(body: Bytes) -> Result<Body> {
     if body.head.is_empty() {
         return Err(empty());
     }
+    let bounded = Bounded { inner: body.bytes, packed: size, unpacked: 0, most: reading.unpacked_bytes };
     let hash = ContentHash::default();
-    let body =
-        Body { head: body.head, bytes: Box::new(Hashed { inner: body.bytes, hash: hash.clone() }), hash };
+    let body = Body { head: body.head, bytes: Box::new(Hashed { inner: bounded, hash: hash.clone() }), hash };
     if body.head.starts_with(&[0xff, 0xfe]) || body.head.starts_with(&[0xfe, 0xff]) {
         return Err(Error::invalid("the body is UTF-16: send UTF-8"));
     }
@@ -86,23 +131,18 @@ pub(super) fn empty() -> Error {
 }
 
 /// Copies the body to a file without a name, for formats that are read from their end.
-pub(super) fn spool(bytes: Bytes) -> Result<File> {
+pub(super) fn spool(bytes: Bytes, reading: &Reading) -> Result<File> {
     let failed = |error: io::Error| Error::storage("the body could not be kept for reading", error);
-    let mut file = tempfile::tempfile().map_err(failed)?;
-    let mut limited = BufReader::with_capacity(1 << 20, bytes.take(MAX_SPOOL_BYTES + 1));
-    let mut copied = 0;
+    let mut file = tempfile::tempfile_in(&reading.folder).map_err(failed)?;
+    let mut bytes = BufReader::with_capacity(1 << 20, bytes);
     loop {
-        let chunk = io::BufRead::fill_buf(&mut limited).map_err(read_error)?;
+        let chunk = io::BufRead::fill_buf(&mut bytes).map_err(read_error)?;
         if chunk.is_empty() {
             break;
         }
         io::Write::write_all(&mut file, chunk).map_err(failed)?;
         let len = chunk.len();
-        copied += len as u64;
-        io::BufRead::consume(&mut limited, len);
-    }
-    if copied > MAX_SPOOL_BYTES {
-        return Err(Error::limit("the body is larger than 64 GiB: send it in parts"));
+        io::BufRead::consume(&mut bytes, len);
     }
     file.rewind().map_err(failed)?;
     Ok(file)

@@ -25,7 +25,7 @@ pub struct Chunk {
 }
 
 /// A row that does not fit its table.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BadRow {
     /// 1-based, counted without a header and without blank lines.
     pub row: u64,
@@ -52,7 +52,7 @@ pub(super) struct Layout {
     pub(super) spec: TableSpec,
     pub(super) store: String,
     pub(super) zone: Option<Tz>,
-    schema: SchemaRef,
+    pub(super) schema: SchemaRef,
 }
 
 /// Where a field of a row goes.

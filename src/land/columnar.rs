@@ -10,12 +10,11 @@ use arrow::error::ArrowError;
 use arrow_ipc::reader::{FileReader, StreamReader};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
-use super::body::{Bytes, spool};
 use super::builder::{Layout, RowSink, Slot, problem};
 use super::columns::{Column, json_lines, refuse_type};
 use super::extras::{check_count, check_name};
 use super::ipc_check::{check_file, check_stream};
-use super::read::RowSource;
+use super::read::{FileKind, RowSource};
 use super::value::Raw;
 use crate::error::{Error, Problem, Result};
 
@@ -47,8 +46,7 @@ struct Batch {
     next: usize,
 }
 
-pub(super) fn read_parquet(bytes: Bytes, layout: Arc<Layout>) -> Result<BatchSource> {
-    let file = spool(bytes)?;
+fn read_parquet(file: File, layout: Arc<Layout>) -> Result<BatchSource> {
     let (schema, batches) = guard(PARQUET, || {
         let builder = ParquetRecordBatchReaderBuilder::try_new(file).map_err(ArrowError::from)?;
         let groups = builder.metadata().row_groups();
@@ -61,21 +59,27 @@ pub(super) fn read_parquet(bytes: Bytes, layout: Arc<Layout>) -> Result<BatchSou
     BatchSource::new(&schema, batches, PARQUET, layout)
 }
 
-pub(super) fn read_arrow_file(bytes: Bytes, layout: Arc<Layout>) -> Result<BatchSource> {
-    let mut file = spool(bytes)?;
+fn read_arrow_file(mut file: File, layout: Arc<Layout>) -> Result<BatchSource> {
     check_file(&mut file)?;
     let reader = guard(ARROW, || FileReader::try_new_buffered(file, None))?;
     BatchSource::new(&reader.schema(), Box::new(reader), ARROW, layout)
 }
 
-pub(super) fn read_arrow_stream(bytes: Bytes, layout: Arc<Layout>) -> Result<BatchSource> {
-    let mut file: File = spool(bytes)?;
+fn read_arrow_stream(mut file: File, layout: Arc<Layout>) -> Result<BatchSource> {
     check_stream(&mut file)?;
     let reader = guard(ARROW, || StreamReader::try_new_buffered(file, None))?;
     BatchSource::new(&reader.schema(), Box::new(reader), ARROW, layout)
 }
 
 impl BatchSource {
+    pub(super) fn of_file(file: File, kind: FileKind, layout: Arc<Layout>) -> Result<Self> {
+        match kind {
+            FileKind::Parquet => read_parquet(file, layout),
+            FileKind::ArrowFile => read_arrow_file(file, layout),
+            FileKind::ArrowStream => read_arrow_stream(file, layout),
+        }
+    }
+
     fn new(schema: &SchemaRef, batches: Batches, damaged: &'static str, layout: Arc<Layout>) -> Result<Self> {
         let name = |at: usize| schema.field(at).name().as_str();
         let slots: Vec<Slot> = (0..schema.fields().len()).map(|at| layout.slot(name(at), 0)).collect();

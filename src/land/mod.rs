@@ -2,6 +2,7 @@
 //! In: bytes and a table's spec. Out: record batches in the spec's landed schema. This room never
 //! decides where rows are kept.
 
+mod apart;
 mod body;
 mod builder;
 mod columnar;
@@ -21,9 +22,12 @@ mod value;
 #[cfg(test)]
 mod tests;
 
+pub use apart::read_for_another;
 pub use body::content_hash;
 pub use builder::{BadRow, Chunk};
 pub use read::{Rows, parse};
+
+use std::path::PathBuf;
 
 use chrono_tz::Tz;
 
@@ -51,8 +55,26 @@ pub struct LandRequest {
     pub idempotency_key: Option<String>,
 }
 
+/// What reading a body may use.
+#[derive(Debug, Clone)]
+pub struct Reading {
+    /// The folder of bodies that are read from their end.
+    pub folder: PathBuf,
+    /// The most that a body may unpack to.
+    pub unpacked_bytes: u64,
+    /// The program that reads Parquet and Arrow in a process of its own, which may have little memory and may die:
+    /// Tributary's own. `None` reads them in this process, as is right for files that can be trusted.
+    pub reader: Option<PathBuf>,
+}
+
+impl Default for Reading {
+    fn default() -> Self {
+        Self { folder: std::env::temp_dir(), unpacked_bytes: 64 << 30, reader: None }
+    }
+}
+
 /// The formats that land; each may be compressed with gzip or zstd.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub enum Format {
     Csv,
     Ndjson,

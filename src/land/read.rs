@@ -1,15 +1,18 @@
 //! The one way in: a body of any format to chunks of typed rows.
 
+use std::fs::File;
 use std::io::Read;
 use std::sync::Arc;
 
+use super::apart::ApartRows;
 use super::body::ContentHash;
+use super::body::spool;
 use super::builder::{Chunk, Layout, Limits, RowSink};
-use super::columnar::{read_arrow_file, read_arrow_stream, read_parquet};
+use super::columnar::BatchSource;
 use super::csv::CsvSource;
 use super::detect::{detect, is_arrow_file};
 use super::ndjson::NdjsonSource;
-use super::{Format, LandRequest, body};
+use super::{Format, LandRequest, Reading, body};
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
 
@@ -21,11 +24,21 @@ pub(super) trait RowSource: Send {
 
 /// Chunks of a body in their order. The first error is the last item.
 pub struct Rows {
+    chunks: Chunks,
+    hash: ContentHash,
+}
+
+enum Chunks {
+    Here(Box<HereRows>),
+    Apart(ApartRows),
+}
+
+/// Rows that are read in this process.
+pub(super) struct HereRows {
     source: Box<dyn RowSource>,
     sink: RowSink,
     failed: Option<Error>,
     is_over: bool,
-    hash: ContentHash,
 }
 
 impl Rows {
@@ -46,8 +59,9 @@ pub fn parse(
     file_name: Option<&str>,
     body: Box<dyn Read + Send>,
     request: &LandRequest,
+    reading: &Reading,
 ) -> Result<Rows> {
-    parse_within(spec, store, file_name, body, request, Limits::default())
+    parse_within(spec, store, file_name, body, request, reading, Limits::default())
 }
 
 /// Is [`parse`] with chunks of another size.
@@ -57,23 +71,70 @@ pub(super) fn parse_within(
     file_name: Option<&str>,
     body: Box<dyn Read + Send>,
     request: &LandRequest,
+    reading: &Reading,
     limits: Limits,
 ) -> Result<Rows> {
-    let body = body::open(body)?;
+    let body = body::open(body, reading)?;
     let format = detect(request.format, file_name, &body.head)?;
     let layout = Arc::new(Layout::new(spec, store, request.time_zone));
-    let sink = RowSink::new(Arc::clone(&layout), limits);
-    let source: Box<dyn RowSource> = match format {
-        Format::Csv => Box::new(CsvSource::new(body.bytes, layout)?),
-        Format::Ndjson => Box::new(NdjsonSource::new(body.bytes, layout)),
-        Format::Parquet => Box::new(read_parquet(body.bytes, layout)?),
-        Format::Arrow if is_arrow_file(&body.head) => Box::new(read_arrow_file(body.bytes, layout)?),
-        Format::Arrow => Box::new(read_arrow_stream(body.bytes, layout)?),
+    let here =
+        |source: Box<dyn RowSource>, layout| Chunks::Here(Box::new(HereRows::new(source, layout, limits)));
+    let chunks = match format {
+        Format::Csv => here(Box::new(CsvSource::new(body.bytes, layout.clone())?), layout),
+        Format::Ndjson => here(Box::new(NdjsonSource::new(body.bytes, layout.clone())), layout),
+        Format::Parquet | Format::Arrow => {
+            let kind = FileKind::of(format, &body.head);
+            let file = spool(body.bytes, reading)?;
+            match &reading.reader {
+                Some(program) => Chunks::Apart(ApartRows::start(program, file, kind, &layout)?),
+                None => Chunks::Here(Box::new(HereRows::of_file(file, kind, layout, limits)?)),
+            }
+        }
     };
-    Ok(Rows { source, sink, failed: None, is_over: false, hash: body.hash })
+    Ok(Rows { chunks, hash: body.hash })
+}
+
+/// What a file of columns is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+pub(super) enum FileKind {
+    Parquet,
+    ArrowFile,
+    ArrowStream,
+}
+
+impl FileKind {
+    fn of(format: Format, head: &[u8]) -> Self {
+        match format {
+            Format::Parquet => Self::Parquet,
+            _ if is_arrow_file(head) => Self::ArrowFile,
+            _ => Self::ArrowStream,
+        }
+    }
 }
 
 impl Iterator for Rows {
+    type Item = Result<Chunk>;
+
+    fn next(&mut self) -> Option<Self::Item> {
+        match &mut self.chunks {
+            Chunks::Here(rows) => rows.next(),
+            Chunks::Apart(rows) => rows.next(),
+        }
+    }
+}
+
+impl HereRows {
+    fn new(source: Box<dyn RowSource>, layout: Arc<Layout>, limits: Limits) -> Self {
+        Self { source, sink: RowSink::new(layout, limits), failed: None, is_over: false }
+    }
+
+    pub fn of_file(file: File, kind: FileKind, layout: Arc<Layout>, limits: Limits) -> Result<Self> {
+        let source = Box::new(BatchSource::of_file(file, kind, layout.clone())?);
+        Ok(Self::new(source, layout, limits))
+    }
+}
+
+impl Iterator for HereRows {
     type Item = Result<Chunk>;
 
     fn next(&mut self) -> Option<Self::Item> {

@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
     self, Expr, Query, Select, SetExpr, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
 };
 
+use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use tributary_udfs::is_journey_function;
 
@@ -64,18 +65,19 @@ pub fn bind(text: &str, values: &Values, rules: bool) -> Result<BoundQuery> {
     if !matches!(&statement, Statement::Statement(inner) if is_read_only_query(inner)) {
         return Err(Error::invalid("a query is one select"));
     }
-    finish(text, statement, values, Dialect::Own)
+    finish(text.into(), statement, values, Dialect::Own)
 }
 
 /// Binds ad-hoc SQL: one read-only statement within the limits; the types of its parameters are inferred.
-pub fn bind_ad_hoc(text: &str, params: &Params) -> Result<BoundQuery> {
-    bind_typed(Dialect::Own, text, &infer(params))
+pub async fn bind_ad_hoc(text: &str, params: &Params) -> Result<BoundQuery> {
+    bind_typed(Dialect::Own, text, &infer(params)).await
 }
 
 /// The same with values of known types, in a dialect.
-pub fn bind_typed(dialect: Dialect, text: &str, values: &Values) -> Result<BoundQuery> {
-    on_deep_stack(|| {
-        let statement = read_ad_hoc(dialect, text)?;
+pub async fn bind_typed(dialect: Dialect, text: &str, values: &Values) -> Result<BoundQuery> {
+    let (text, values) = (Arc::<str>::from(text), values.clone());
+    on_deep_stack(move || {
+        let statement = read_ad_hoc(dialect, &text)?;
         let used = placeholders_of(&statement)?;
         // What a catalog's text asks for and is never there goes with the values that it takes.
         let is_whole = dialect == Dialect::Own;
@@ -85,19 +87,22 @@ pub fn bind_typed(dialect: Dialect, text: &str, values: &Values) -> Result<Bound
             )));
         }
         let is_listing = matches!(&statement, Statement::Statement(inner) if is_listing(inner));
-        refuse_settings(finish(text, statement, values, dialect)?, is_listing)
+        refuse_settings(finish(text, statement, &values, dialect)?, is_listing)
     })
+    .await
 }
 
 /// Ad-hoc SQL whose parameters have no values yet: to be planned, not to be run.
-pub fn without_values(dialect: Dialect, text: &str) -> Result<BoundQuery> {
-    on_deep_stack(|| {
-        let statement = read_ad_hoc(dialect, text)?;
+pub async fn without_values(dialect: Dialect, text: &str) -> Result<BoundQuery> {
+    let text = Arc::<str>::from(text);
+    on_deep_stack(move || {
+        let statement = read_ad_hoc(dialect, &text)?;
         let is_listing = matches!(&statement, Statement::Statement(inner) if is_listing(inner));
-        let (tables, key) = (tables(&statement)?, key_text(text, &Values::new())?);
-        let bound = BoundQuery { statement, sql: text.into(), text: key, tables, typed: Vec::new(), dialect };
+        let (tables, key) = (tables(&statement)?, key_text(&text, &Values::new())?);
+        let bound = BoundQuery { statement, sql: text, text: key, tables, typed: Vec::new(), dialect };
         refuse_settings(bound, is_listing)
     })
+    .await
 }
 
 fn refuse_settings(bound: BoundQuery, is_listing: bool) -> Result<BoundQuery> {
@@ -150,7 +155,7 @@ pub fn bind_check(text: &str, check: &str, values: &Values, rules: bool) -> Resu
     with.cte_tables.extend(check_query.with.take().into_iter().flat_map(|with| with.cte_tables));
     check_query.with = shell.with;
     let statement = Statement::Statement(Box::new(ast::Statement::Query(check_query)));
-    finish(&format!("{text}\n{check}"), statement, values, Dialect::Own)
+    finish(format!("{text}\n{check}").into(), statement, values, Dialect::Own)
 }
 
 /// The text and the typed values as one text; two of them are equal only where both parts are. A printed tree
@@ -171,9 +176,10 @@ pub(super) fn placeholders(text: &str) -> Result<BTreeSet<String>> {
 
 /// Parses one statement of our own dialect, within the limits.
 pub(super) fn parse(text: &str) -> Result<Statement> {
-    let mut tokens = limits::tokens(text)?;
+    let mut tokens = limits::tokens(&GenericDialect {}, text)?;
     number_marks(&mut tokens);
     let mut statements = DFParserBuilder::new(tokens)
+        .with_dialect(&GenericDialect {})
         .with_recursion_limit(limits::NESTING)
         .build()
         .and_then(|mut parser| parser.parse_statements())
@@ -208,7 +214,7 @@ fn into_query(statement: Statement) -> Result<Box<Query>> {
     }
 }
 
-fn finish(text: &str, mut statement: Statement, values: &Values, dialect: Dialect) -> Result<BoundQuery> {
+fn finish(sql: Arc<str>, mut statement: Statement, values: &Values, dialect: Dialect) -> Result<BoundQuery> {
     if let Some((name, _)) = values.iter().find(|(_, value)| value.is_longer_than(limits::LITERAL_BYTES)) {
         return Err(Error::limit(format!(
             "the value of parameter {name} is longer than {} bytes",
@@ -226,8 +232,8 @@ fn finish(text: &str, mut statement: Statement, values: &Values, dialect: Dialec
         return Err(Error::invalid(format!("${name} stands where only a constant may stand")));
     }
     let tables = tables(&statement)?;
-    let key = key_text(text, values)?;
-    Ok(BoundQuery { statement, sql: text.into(), text: key, tables, typed: Vec::new(), dialect })
+    let text = key_text(&sql, values)?;
+    Ok(BoundQuery { statement, sql, text, tables, typed: Vec::new(), dialect })
 }
 
 pub(super) fn tree(statement: &Statement) -> Option<&ast::Statement> {

@@ -19,7 +19,8 @@ fn bound(text: &str, pairs: &[(&str, ParamType, &str)]) -> String {
 }
 
 fn ad_hoc(text: &str, pairs: &[(&str, &str)]) -> Result<BoundQuery> {
-    bind_ad_hoc(text, &pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect())
+    let params = pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+    tokio::runtime::Runtime::new().unwrap().block_on(bind_ad_hoc(text, &params))
 }
 
 fn refusal(text: &str) -> Error {
@@ -108,10 +109,7 @@ fn placeholders_and_values_must_meet() {
         let error = refusal(text);
         assert_eq!(error.kind(), ErrorKind::InvalidRequest, "{text}");
     }
-    let error = bind_ad_hoc(
-        "select * from t tablesample ($n rows)",
-        &[("n".to_owned(), "1".to_owned())].into_iter().collect(),
-    );
+    let error = ad_hoc("select * from t tablesample ($n rows)", &[("n", "1")]);
     assert!(error.is_ok() || error.unwrap_err().kind() == ErrorKind::InvalidRequest);
 }
 

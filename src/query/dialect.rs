@@ -5,6 +5,8 @@ use std::sync::LazyLock;
 
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast::{self, Expr, FunctionArg, FunctionArgExpr, VisitMut, VisitorMut};
+use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan};
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::datafusion_pg_catalog::sql::rules::{
@@ -13,7 +15,7 @@ use datafusion_postgres::datafusion_pg_catalog::sql::rules::{
 
 use super::bind;
 use super::limits;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// In whose SQL a text is written, and whose catalog it may ask.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -46,9 +48,14 @@ static PARSER: LazyLock<PostgresCompatibilityParser> = LazyLock::new(PostgresCom
 /// Parses one statement. One that names nothing of the catalog's means what it means on every other door: it is rewritten
 /// only where it cannot be read without.
 pub(super) fn parse(text: &str) -> Result<Statement> {
-    let tokens = limits::tokens(text)?;
-    if names_catalog(&tokens) {
-        return rewritten(text);
+    let plain = with_plain_functions(text);
+    let tokens = match limits::tokens(&PostgreSqlDialect {}, &plain) {
+        // What is too much in this dialect is not to be tried in the other.
+        Err(error) if error.kind() == ErrorKind::LimitExceeded => return Err(error),
+        tokens => tokens,
+    };
+    if tokens.as_deref().is_ok_and(|tokens| plain != text || names_catalog(tokens)) {
+        return rewritten(&plain, tokens?);
     }
     match bind::parse(text) {
         Ok(Statement::Statement(statement)) => {
@@ -56,7 +63,7 @@ pub(super) fn parse(text: &str) -> Result<Statement> {
             Ok(understood(RewriteArrayAnyAllOperation.rewrite(*statement)))
         }
         Ok(statement) => Ok(statement),
-        Err(error) => rewritten(text).map_err(|_| error),
+        Err(error) => tokens.and_then(|tokens| rewritten(&plain, tokens)).map_err(|_| error),
     }
 }
 
@@ -70,17 +77,21 @@ fn names_catalog(tokens: &[TokenWithSpan]) -> bool {
     })
 }
 
-/// Nothing is printed and parsed again: printing is not faithful to quotes.
-fn rewritten(text: &str) -> Result<Statement> {
-    let text = with_plain_functions(text);
-    let statements =
-        PARSER.parse(&text).map_err(|error| Error::invalid(error.to_string()).with_source(error))?;
-    let mut statements = statements.into_iter();
-    let (Some(statement), None) = (statements.next(), statements.next()) else {
-        return Err(Error::invalid("the text must be exactly one statement"));
-    };
+/// Parses a text of these tokens, which are within the limits. Its tree is within them before any rule rewrites it, and
+/// after. Nothing is printed and parsed again: printing is not faithful to quotes.
+fn rewritten(text: &str, tokens: Vec<TokenWithSpan>) -> Result<Statement> {
+    let mut parser = Parser::new(&PostgreSqlDialect {}).with_tokens_with_locations(tokens);
+    limits::check_tree(&only(parser.parse_statements())?)?;
+    let statement = only(PARSER.parse(text))?;
     limits::check_tree(&statement)?;
     Ok(understood(without_absent(statement)))
+}
+
+fn only(statements: std::result::Result<Vec<ast::Statement>, ParserError>) -> Result<ast::Statement> {
+    let statements = statements.map_err(|error| Error::invalid(error.to_string()).with_source(error))?;
+    let [statement] = <[_; 1]>::try_from(statements)
+        .map_err(|_| Error::invalid("the text must be exactly one statement"))?;
+    Ok(statement)
 }
 
 /// What a catalog's subqueries would look up that is never there: defaults, sequences and collations of columns. They depend
@@ -190,11 +201,14 @@ fn call(name: &str, args: Vec<Expr>) -> Expr {
 fn with_plain_functions(text: &str) -> String {
     let mut plain = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some((end, cast)) = ["'::regproc", "'::pg_catalog.regproc"]
-        .iter()
-        .filter_map(|cast| rest.find(cast).map(|at| (at, *cast)))
-        .min()
-    {
+    while let Some(end) = rest.find("'::") {
+        let cast =
+            ["'::regproc", "'::pg_catalog.regproc"].into_iter().find(|cast| rest[end..].starts_with(cast));
+        let Some(cast) = cast else {
+            plain.push_str(&rest[..=end]);
+            rest = &rest[end + 1..];
+            continue;
+        };
         let (before, after) = (&rest[..end], &rest[end + cast.len()..]);
         let start = before.rfind('\'').map_or(0, |quote| quote + 1);
         let is_name = |byte: u8| byte.is_ascii_alphanumeric() || byte == b'_' || byte == b'.';
@@ -255,6 +269,20 @@ mod tests {
     fn a_pattern_has_the_escape_that_the_planner_knows() {
         let like = shown("select 1 where 'a' not like 'b/_' escape '/'");
         assert!(like.contains(r"NOT LIKE replace(replace('b/_', '\', '\\'), '/', '\')"), "{like}");
+    }
+
+    #[test]
+    fn a_text_is_measured_as_the_dialect_reads_it_that_parses_it() {
+        // One literal of Oracle's to our own dialect, and many unions to Postgres's.
+        let unions = ", 1 union all select 1".repeat(10_000);
+        let error = parse(&format!("select q'[' {unions}, r ']' from pg_class")).unwrap_err();
+        assert!(error.message().contains("unions"), "{error}");
+        let sums = " + 1".repeat(10_000);
+        let error = parse(&format!("select q'[' , 1 {sums}, r ']' from pg_class")).unwrap_err();
+        assert!(error.message().contains("operators"), "{error}");
+        let literal = "x".repeat(100_000);
+        let error = bind::parse(&format!("select q'[{literal}]'")).unwrap_err();
+        assert!(error.message().contains("literal"), "{error}");
     }
 
     #[test]

@@ -8,7 +8,12 @@ use super::params::typed;
 use super::rules::rule_params;
 use super::value::ParamType;
 use crate::error::{Error, ErrorKind, Result};
+use crate::schema::tables;
 
+/// What a request says beside a query's parameters.
+const TAKEN_PARAMS: [&str; 5] = ["format", "min_version", "numbers", "safe", "store"];
+/// Tables beside the raw ones that no query makes.
+const TAKEN_TABLES: [&str; 2] = ["benchmark_seeds", "journeys"];
 const HEADER_KEYS: [&str; 6] = ["summary", "grain", "params", "rules", "materialize", "checks"];
 const PARAM_KEYS: [&str; 6] = ["type", "default", "required", "values", "example", "doc"];
 
@@ -101,6 +106,13 @@ impl Source<'_> {
             Some(item) => match item.get_ref() {
                 DeValue::Boolean(false) => None,
                 DeValue::Boolean(true) => Some(stem.to_owned()),
+                DeValue::String(name)
+                    if TAKEN_TABLES.contains(&name.as_ref()) || tables()?.contains_key(name.as_ref()) =>
+                {
+                    let message =
+                        format!("materialize names {name}, which is another table: choose another name");
+                    return Err(self.error(item.span().start, message));
+                }
                 DeValue::String(name) if is_name(name) => Some(name.to_string()),
                 _ => return Err(self.error(item.span().start, "materialize must be true or a table's name")),
             },
@@ -139,6 +151,11 @@ impl Source<'_> {
     fn param(&self, name: &str, offset: usize, table: &DeTable<'_>) -> Result<ParamSpec> {
         if !is_name(name) {
             return Err(self.error(offset, "a parameter's name has lowercase letters, digits and _"));
+        }
+        if TAKEN_PARAMS.contains(&name) {
+            let message =
+                format!("a parameter cannot be called {name}: requests say something else by that name");
+            return Err(self.error(offset, message));
         }
         self.known(table, &PARAM_KEYS, "parameter key")?;
         let Some(kind) = table.get("type") else {
@@ -247,6 +264,19 @@ mod tests {
         let error = Header::parse("sales/daily.sql", text).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidRequest);
         error.message().to_owned()
+    }
+
+    #[test]
+    fn names_that_mean_something_else_are_refused() {
+        let head = "/*\nsummary = 's'\ngrain = 'g'\n";
+        for name in ["format", "store", "safe"] {
+            let param = format!("{head}[params.{name}]\ntype = 'int'\ndefault = 1\ndoc = 'd'\n*/ select 1");
+            assert!(refusal(&param).contains(&format!("cannot be called {name}")));
+        }
+        for table in ["orders", "benchmark_seeds", "journeys"] {
+            let text = format!("{head}materialize = '{table}'\n*/ select 1");
+            assert!(refusal(&text).contains("another table"), "{table}");
+        }
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Expr, Query, TableFactor, Visit, Visitor};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
+use datafusion::sql::sqlparser::dialect::Dialect;
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 
@@ -17,6 +17,8 @@ pub const TEXT_BYTES: usize = 1_000_000;
 /// The longest literal text, and the longest value of a parameter: a projection writes it out for each of the 8,192 rows
 /// of a batch.
 pub(super) const LITERAL_BYTES: usize = 64 << 10;
+/// The longest name: one that is not known is compared with all that are.
+const NAME_BYTES: usize = 1_000;
 pub(super) const TOKEN_COUNT: usize = 100_000;
 /// Operators in one expression, outside its parentheses. Planning has a deep stack, but each of them also
 /// takes up to 4 KB of a worker's 2 MB while it runs.
@@ -37,18 +39,22 @@ const RELATION_COUNT: u64 = 500;
 /// Relations after each CTE is written out where it is used, as the planner does.
 const EXPANDED_RELATIONS: u64 = 5_000;
 
-/// Cuts a text into tokens, within the limits.
-pub(super) fn tokens(text: &str) -> Result<Vec<TokenWithSpan>> {
+/// Cuts a text into tokens, within the limits. The text is parsed from these tokens: in another dialect it has others.
+pub(super) fn tokens(dialect: &dyn Dialect, text: &str) -> Result<Vec<TokenWithSpan>> {
     if text.len() > TEXT_BYTES {
         return Err(Error::limit(format!("the text is longer than {TEXT_BYTES} bytes")));
     }
-    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location().map_err(untokenizable)?;
+    let tokens = Tokenizer::new(dialect, text).tokenize_with_location().map_err(untokenizable)?;
     let words = || tokens.iter().map(|token| &token.token).filter(|token| !is_space(token));
     if words().count() > TOKEN_COUNT {
         return Err(Error::limit(format!("the text has more than {TOKEN_COUNT} tokens")));
     }
     if words().filter_map(literal).any(|text| text.len() > LITERAL_BYTES) {
         return Err(Error::limit(format!("a literal is longer than {LITERAL_BYTES} bytes")));
+    }
+    let is_long = |token: &Token| matches!(token, Token::Word(word) if word.value.len() > NAME_BYTES);
+    if words().any(is_long) {
+        return Err(Error::limit(format!("a name is longer than {NAME_BYTES} bytes")));
     }
     if words().filter(|token| is_set_operator(token)).count() > SET_OPERATIONS {
         return Err(Error::limit(format!("the text has more than {SET_OPERATIONS} unions")));
@@ -88,8 +94,19 @@ fn literal(token: &Token) -> Option<&str> {
         | Token::HexStringLiteral(text)
         | Token::SingleQuotedByteStringLiteral(text)
         | Token::SingleQuotedRawStringLiteral(text)
-        | Token::TripleSingleQuotedString(text) => Some(text),
+        | Token::DoubleQuotedString(text)
+        | Token::DoubleQuotedByteStringLiteral(text)
+        | Token::DoubleQuotedRawStringLiteral(text)
+        | Token::TripleSingleQuotedString(text)
+        | Token::TripleSingleQuotedByteStringLiteral(text)
+        | Token::TripleSingleQuotedRawStringLiteral(text)
+        | Token::TripleDoubleQuotedString(text)
+        | Token::TripleDoubleQuotedByteStringLiteral(text)
+        | Token::TripleDoubleQuotedRawStringLiteral(text) => Some(text),
         Token::DollarQuotedString(text) => Some(&text.value),
+        Token::QuoteDelimitedStringLiteral(text) | Token::NationalQuoteDelimitedStringLiteral(text) => {
+            Some(&text.value)
+        }
         _ => None,
     }
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, ErrorKind, Place};
 
 /// The error that a text meets, in whichever step.
 async fn mistake(text: &str) -> Error {
-    let bound = match bind_ad_hoc(text, &params(&[])) {
+    let bound = match bind_ad_hoc(text, &params(&[])).await {
         Ok(bound) => bound,
         Err(error) => return error,
     };
@@ -102,6 +102,6 @@ async fn a_text_that_is_not_sql_says_what_was_expected_and_where() {
 
 #[tokio::test]
 async fn a_parameter_without_a_value_has_its_place() {
-    let error = bind_ad_hoc("select *\nfrom orders where order_id = $ordr", &params(&[])).unwrap_err();
+    let error = bind_ad_hoc("select *\nfrom orders where order_id = $ordr", &params(&[])).await.unwrap_err();
     assert_eq!(error.place(), Some(Place { line: 2, column: 30 }), "{}", error.message());
 }

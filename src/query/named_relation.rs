@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 use arrow::datatypes::DataType;
 use chrono::NaiveDate;
@@ -33,8 +34,8 @@ pub fn reads_named(tables: &BTreeSet<String>) -> bool {
 }
 
 /// Writes the named queries out that a bound text reads; `today` anchors their relative dates.
-pub fn expand(bound: BoundQuery, registry: &Registry, today: NaiveDate) -> Result<BoundQuery> {
-    on_deep_stack(|| written_out(bound, registry, today))
+pub async fn expand(bound: BoundQuery, registry: Arc<Registry>, today: NaiveDate) -> Result<BoundQuery> {
+    on_deep_stack(move || written_out(bound, &registry, today)).await
 }
 
 fn written_out(mut bound: BoundQuery, registry: &Registry, today: NaiveDate) -> Result<BoundQuery> {

@@ -37,8 +37,7 @@ impl Planned {
     /// Starts the query. Dropping the stream cancels it.
     pub fn stream(&self) -> Result<SendableRecordBatchStream> {
         let interruption = self.task.session_config().get_extension::<Interruption>();
-        let waiting = interruption.map(|interruption| interruption.wait());
-        threads::run(Arc::clone(&self.plan), Arc::clone(&self.task), waiting)
+        threads::run(Arc::clone(&self.plan), Arc::clone(&self.task), interruption)
     }
 
     /// The query seen from outside, before it runs, while it does and after.

@@ -4,7 +4,7 @@ use super::*;
 use crate::error::ErrorKind;
 
 async fn run(ctx: &SessionContext, text: &str, pairs: &[(&str, &str)]) -> Result<Vec<RecordBatch>> {
-    plan(ctx, bind_ad_hoc(text, &params(pairs))?).await?.collect().await
+    plan(ctx, bind_ad_hoc(text, &params(pairs)).await?).await?.collect().await
 }
 
 #[tokio::test]

@@ -4,15 +4,13 @@ use crate::error::{Error, Result};
 
 const STACK_BYTES: usize = 64 << 20;
 
-/// Runs work on a thread of its own and waits for it.
-pub(super) fn on_deep_stack<T: Send>(work: impl FnOnce() -> Result<T> + Send) -> Result<T> {
-    std::thread::scope(|scope| {
-        builder()
-            .spawn_scoped(scope, work)
-            .map_err(|error| Error::unavailable("no thread to plan on").with_source(error))?
-            .join()
-            .unwrap_or_else(|_| Err(Error::internal("planning stopped unexpectedly")))
-    })
+/// Does work that waits for nothing on a thread of its own.
+pub(super) async fn on_deep_stack<T, F>(work: F) -> Result<T>
+where
+    T: Send + 'static,
+    F: FnOnce() -> Result<T> + Send + 'static,
+{
+    future_on_deep_stack(async { work() }).await
 }
 
 /// Drives a future on a thread of its own; its I/O stays on the caller's runtime. Where the caller goes

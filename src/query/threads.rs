@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
 use crate::error::{Error, Result};
-use crate::session::Waiting;
+use crate::session::{Interruption, Waiting};
 
 /// Computing recurses with the depth of an expression, as planning does.
 const STACK_BYTES: usize = 16 << 20;
@@ -46,14 +46,14 @@ fn step_back() {
 struct Apart {
     batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
     work: Option<JoinHandle<()>>,
-    _waiting: Option<Waiting>,
+    interruption: Option<(Arc<Interruption>, Waiting)>,
 }
 
 /// Runs a plan on the threads of queries; the plan stops when the stream is dropped.
 pub(super) fn run(
     plan: Arc<dyn ExecutionPlan>,
     task: Arc<TaskContext>,
-    waiting: Option<Waiting>,
+    interruption: Option<Arc<Interruption>>,
 ) -> Result<SendableRecordBatchStream> {
     let threads = THREADS.as_ref().map_err(|error| {
         Error::unavailable("no threads to run the query on").with_source(io::Error::from(error.kind()))
@@ -72,7 +72,8 @@ pub(super) fn run(
             }
         }
     });
-    let apart = Apart { batches, work: Some(work), _waiting: waiting };
+    let interruption = interruption.map(|interruption| (interruption.clone(), interruption.wait()));
+    let apart = Apart { batches, work: Some(work), interruption };
     let stream = futures::stream::unfold(apart, |mut apart| async {
         let next = apart.next().await?;
         Some((next, apart))
@@ -82,8 +83,18 @@ pub(super) fn run(
 
 impl Apart {
     async fn next(&mut self) -> Option<Result<RecordBatch, DataFusionError>> {
-        if let Some(batch) = self.batches.recv().await {
-            return Some(batch);
+        let ended = async {
+            match &self.interruption {
+                Some((interruption, _)) => interruption.ended().await,
+                None => std::future::pending().await,
+            }
+        };
+        let batch = tokio::select! {
+            batch = self.batches.recv() => batch,
+            error = ended => Some(Err(error)),
+        };
+        if batch.is_some() {
+            return batch;
         }
         // Work that ended with a panic has not given all of its rows.
         let panicked = self.work.take()?.await.err()?;

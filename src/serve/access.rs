@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use super::connections::{Connection, Connections};
 use super::keys::{Document, KeyInfo, KeyStore, Scope};
 use super::options::ServeOptions;
+use super::rates::{Rates, TooFast};
 use crate::error::{Error, Result};
 
 /// Lets callers in, each for one store, and no more of one key at once than may be. Clones share the places.
@@ -22,6 +24,8 @@ pub struct Access {
     requests_per_key: usize,
     queue_wait: Duration,
     gates: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
+    connections: Connections,
+    pub rates: Arc<Rates>,
 }
 
 /// Who may ask now, and for which store.
@@ -52,6 +56,10 @@ pub enum Refusal {
     Store,
     /// All places of the key are taken.
     Busy,
+    /// The key has too many connections.
+    Connections,
+    /// The key has asked too often, or the address has shown too many wrong keys: the next is taken after a time.
+    TooFast(TooFast),
     Failed(Error),
 }
 
@@ -64,6 +72,8 @@ impl Refusal {
             Refusal::Scope(scope) => format!("this key has no {scope:?} scope").to_lowercase(),
             Refusal::Store => "the store comes from the key: do not name one".into(),
             Refusal::Busy => "too many requests of this key at once".into(),
+            Refusal::Connections => "too many connections of this key at once: close some".into(),
+            Refusal::TooFast(_) => "too many requests in a second: ask again later".into(),
             Refusal::Failed(error) => error.message().to_owned(),
         }
     }
@@ -86,7 +96,12 @@ impl Caller {
 }
 
 impl Access {
-    pub fn new(options: &ServeOptions, keys: KeyStore, address: SocketAddr) -> Self {
+    pub fn new(
+        options: &ServeOptions,
+        keys: KeyStore,
+        connections: Connections,
+        address: SocketAddr,
+    ) -> Self {
         Self {
             is_open: options.open,
             is_loopback: address.ip().is_loopback(),
@@ -95,6 +110,8 @@ impl Access {
             requests_per_key: options.limits.requests_per_key,
             queue_wait: options.limits.queue_wait,
             gates: Arc::default(),
+            connections,
+            rates: Arc::new(Rates::new(&options.limits)),
         }
     }
 
@@ -117,6 +134,7 @@ impl Access {
     /// Lets in who presents a key, and waits for a place; `asked` is the store that the request names.
     pub async fn admit(
         &self,
+        connection: Option<&Arc<Connection>>,
         secret: Option<&str>,
         asked: Option<String>,
         scope: Scope,
@@ -126,8 +144,11 @@ impl Access {
                 (asked.unwrap_or_else(|| default_store.to_owned()), "open".to_owned())
             }
             Door::Keys(keys) => {
-                let key = known(&keys, secret)?;
+                let key = self.known(&keys, secret, connection)?;
                 check(&key, asked.as_deref(), scope)?;
+                if let Some(connection) = connection {
+                    self.check_connections(connection, &key.id)?;
+                }
                 (key.store, key.id)
             }
         };
@@ -148,7 +169,27 @@ impl Access {
         }
     }
 
+    /// Counts a connection for a key, unless the key has too many.
+    pub fn check_connections(&self, connection: &Connection, key: &str) -> Result<(), Refusal> {
+        if self.connections.has_room_for(connection, key) { Ok(()) } else { Err(Refusal::Connections) }
+    }
+
+    fn known(
+        &self,
+        keys: &Document,
+        secret: Option<&str>,
+        connection: Option<&Arc<Connection>>,
+    ) -> Result<KeyInfo, Refusal> {
+        if let Some(key) = keys.verify(secret.ok_or(Refusal::NoKey)?) {
+            return Ok(key);
+        }
+        let counted = connection.map(|connection| self.rates.count_wrong_key(connection.address()));
+        counted.unwrap_or(Ok(())).map_err(Refusal::TooFast)?;
+        Err(Refusal::UnknownKey)
+    }
+
     async fn wait(&self, store: String, gate: &str) -> Result<Caller, Refusal> {
+        self.rates.count_request(gate).map_err(Refusal::TooFast)?;
         let waiting = tokio::time::timeout(self.queue_wait, self.gate(gate).acquire_owned());
         // The gate is never closed; waiting too long is the only way not to pass it.
         let place = waiting.await.ok().and_then(Result::ok).ok_or(Refusal::Busy)?;
@@ -172,9 +213,4 @@ pub fn check(key: &KeyInfo, asked: Option<&str>, scope: Scope) -> Result<(), Ref
         return Err(Refusal::Store);
     }
     Ok(())
-}
-
-fn known(keys: &Document, secret: Option<&str>) -> Result<KeyInfo, Refusal> {
-    let secret = secret.ok_or(Refusal::NoKey)?;
-    keys.verify(secret).ok_or(Refusal::UnknownKey)
 }

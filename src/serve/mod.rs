@@ -2,12 +2,14 @@
 //! between wire and engine, and decides nothing about data.
 
 mod access;
+mod connections;
 pub mod encode;
 mod flight;
 mod http;
 pub mod keys;
 mod options;
 mod postgres;
+mod rates;
 mod scram;
 mod server;
 mod sheet;

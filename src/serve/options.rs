@@ -20,6 +20,8 @@ pub struct ServeOptions {
     pub default_store: String,
     /// A file of keys, in place of those that are kept with the lake.
     pub keys_file: Option<PathBuf>,
+    /// Refuses connections of the Postgres protocol that are not encrypted.
+    pub needs_tls: bool,
     pub limits: Limits,
 }
 
@@ -29,16 +31,33 @@ pub struct ServeOptions {
 pub struct Limits {
     pub land_body_bytes: u64,
     pub sql_body_bytes: usize,
+    /// Connections at once, on all doors together. One that does nothing gives way to a new one.
+    pub connections: usize,
+    /// The same of one address; of IPv6, of one network of 64 bits.
+    pub connections_per_address: usize,
+    /// The same of one key, on each of the doors HTTP and Flight SQL.
+    pub connections_per_key: usize,
+    /// The time until a connection's first request has its whole header, and a later one from its first byte on.
+    #[serde(rename = "header_timeout_ms", with = "milliseconds")]
+    pub header_timeout: Duration,
+    /// The longest time between two requests of a connection.
+    #[serde(rename = "connection_idle_timeout_ms", with = "milliseconds")]
+    pub connection_idle_timeout: Duration,
     /// Requests of one key that run at once; further ones wait, then are refused.
     pub requests_per_key: usize,
+    /// Requests of one key in a second, and bytes that it lands.
+    pub requests_per_second: u32,
+    pub bytes_per_second: u32,
     #[serde(rename = "queue_wait_ms", with = "milliseconds")]
     pub queue_wait: Duration,
     /// The time until an answer begins, and until a streamed one ends.
     #[serde(rename = "request_timeout_ms", with = "milliseconds")]
     pub request_timeout: Duration,
-    /// The longest silence of a client that sends a body.
+    /// The longest silence of a client that sends a body, and of one that takes nothing of its answer.
     #[serde(rename = "body_idle_timeout_ms", with = "milliseconds")]
     pub body_idle_timeout: Duration,
+    /// The least that a client sends of a body in a second, over half a minute; a slower one is refused.
+    pub body_bytes_per_second: u64,
     /// Jobs of one key that run at once; further ones are refused.
     pub jobs_per_key: usize,
     /// Results of one key's jobs that wait; the oldest goes where one more comes.
@@ -55,6 +74,8 @@ pub struct Limits {
     pub flight_part_rows: u64,
     /// Connections over the Postgres protocol at once.
     pub postgres_connections: usize,
+    /// The same of one key.
+    pub postgres_connections_per_key: usize,
     /// The time until such a connection has shown its key.
     #[serde(rename = "postgres_startup_ms", with = "milliseconds")]
     pub postgres_startup: Duration,
@@ -72,10 +93,18 @@ impl Default for Limits {
         Self {
             land_body_bytes: 8 << 30,
             sql_body_bytes: 256 << 10,
+            connections: 8_192,
+            connections_per_address: 4_096,
+            connections_per_key: 2_048,
+            header_timeout: Duration::from_secs(15),
+            connection_idle_timeout: Duration::from_mins(2),
             requests_per_key: 64,
+            requests_per_second: 50_000,
+            bytes_per_second: 1 << 30,
             queue_wait: Duration::from_secs(10),
             request_timeout: Duration::from_mins(2),
             body_idle_timeout: Duration::from_mins(1),
+            body_bytes_per_second: 1_000,
             jobs_per_key: 4,
             jobs_kept_per_key: 100,
             job_timeout: Duration::from_mins(15),
@@ -83,6 +112,7 @@ impl Default for Limits {
             job_results_bytes: 4 << 30,
             flight_part_rows: 1_000_000,
             postgres_connections: 200,
+            postgres_connections_per_key: 50,
             postgres_startup: Duration::from_secs(15),
             postgres_statements: 500,
             postgres_message_bytes: 4 << 20,
@@ -110,6 +140,7 @@ impl Default for ServeOptions {
             open: false,
             default_store: "demo".into(),
             keys_file: None,
+            needs_tls: false,
             limits: Limits::default(),
         }
     }
@@ -121,6 +152,11 @@ impl ServeOptions {
             Some(file) => Ok(KeyStore::new(file)),
             None => KeyStore::of_lake(&self.data),
         }
+    }
+
+    /// Whether a key was ever made.
+    pub async fn has_keys(&self) -> Result<bool> {
+        Ok(!self.key_store()?.look().await?.is_empty())
     }
 }
 

@@ -4,23 +4,20 @@ use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::Router;
-use axum::serve::Listener;
-use futures::FutureExt as _;
+use futures::future::OptionFuture;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
-use tonic::transport::server::TcpIncoming;
 
+use super::access::Access;
+use super::connections::{ConnectionLimits, Connections, Door, serve_connections};
 use super::flight;
 use super::http::{self, AppState};
-use super::options::{ServeOptions, check_exposure_of};
-use super::postgres::{self, Door, DoorLimits};
-use super::tls::{Encrypted, Tls};
+use super::options::{Limits, ServeOptions, check_exposure_of};
+use super::postgres::{self, DoorLimits};
+use super::tls::Tls;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 
-/// Bytes of the headers of a Flight request: gRPC's usual 8 KB are too few for the tokens of some clients.
-const FLIGHT_HEADER_BYTES: u32 = 64 << 10;
 /// The protocols as clients name them that encrypt.
 const HTTP: &[u8] = b"http/1.1";
 const FLIGHT: &[u8] = b"h2";
@@ -62,16 +59,19 @@ pub async fn serve(
             tracing::warn!(error = ?error, "what is due for compaction is not known yet");
         }
     });
-    let state = Arc::new(AppState::new(engine.clone(), &options, keys.clone(), address));
+    let connections = Connections::new(connection_limits(&options.limits));
+    let access = Access::new(&options, keys.clone(), connections.clone(), address);
+    let state = Arc::new(AppState::new(engine.clone(), &options, access));
     let (stop, stopping) = watch::channel(false);
     let flight = match listeners.flight {
         Some(listener) => {
             let address = address_of(&listener)?;
             check_exposure_of(address, options.open, &keys).await?;
-            let service =
-                flight::service(engine.clone(), state.access.at(address), options.limits.flight_part_rows);
-            let served = serve_flight(service, listener, listeners.tls.clone(), stopped(stopping.clone()));
-            Some(served.boxed())
+            let access = state.access.at(address);
+            let service = flight::service(engine.clone(), access, options.limits.flight_part_rows);
+            let acceptor = listeners.tls.as_ref().map(|tls| tls.acceptor(FLIGHT));
+            let connections = connections.clone();
+            Some(serve_connections(listener, acceptor, Door::Flight, service, connections, stopping.clone()))
         }
         None => None,
     };
@@ -80,7 +80,9 @@ pub async fn serve(
         Some(listener) => {
             let address = address_of(&listener)?;
             check_exposure_of(address, options.open, &keys).await?;
-            let door = Door::new(engine.clone(), state.access.at(address), postgres_limits(&options));
+            let access = state.access.at(address);
+            let (limits, needs_tls) = (postgres_limits(&options), options.needs_tls);
+            let door = postgres::Door::new(engine.clone(), access, connections.clone(), limits, needs_tls);
             Some(postgres::serve(door, listener, listeners.tls.clone(), stopping.clone()))
         }
         None => None,
@@ -90,47 +92,47 @@ pub async fn serve(
         // Nobody can fetch their results any more.
         statements.close();
         stop.send_replace(true);
+        std::future::pending::<()>().await;
     };
+    let figures = http::metrics_upkeep(state.metrics.clone());
     let router = http::router(state);
-    let http = match &listeners.tls {
-        Some(tls) => {
-            let listener = Encrypted::new(listeners.http, tls, HTTP);
-            serve_http(listener, router, shutdown).boxed()
+    let acceptor = listeners.tls.as_ref().map(|tls| tls.acceptor(HTTP));
+    let http = serve_connections(listeners.http, acceptor, Door::Http, router, connections, stopping.clone());
+    let certificate = async {
+        match listeners.tls {
+            Some(tls) => tls.follow().await,
+            None => std::future::pending().await,
         }
-        None => serve_http(listeners.http, router, shutdown).boxed(),
-    };
-    let ended = |error: Box<dyn std::error::Error + Send + Sync>| {
-        Error::unavailable("the server stopped").with_source(error)
     };
     let served = async {
-        let http = async { http.await.map_err(|error| ended(error.into())) };
-        let flight = async {
-            match flight {
-                Some(flight) => flight.await.map_err(|error| ended(error.into())),
-                None => Ok(()),
-            }
-        };
-        let postgres = async {
-            if let Some(postgres) = postgres {
-                postgres.await;
-            }
-            Ok(())
-        };
-        tokio::try_join!(http, flight, postgres).map(drop)
+        let flight = OptionFuture::from(flight);
+        let postgres = OptionFuture::from(postgres);
+        tokio::join!(http, flight, postgres);
     };
     let overdue = async move {
         stopped(stopping).await;
         tokio::time::sleep(grace).await;
     };
-    let outcome = tokio::select! {
-        outcome = served => outcome,
-        () = overdue => {
-            tracing::warn!("requests in flight were cut: they did not finish in time");
-            Ok(())
-        }
-    };
-    engine.close().await?;
-    outcome
+    tokio::select! {
+        () = served => {}
+        () = shutdown => {}
+        () = overdue => tracing::warn!("requests in flight were cut: they did not finish in time"),
+        () = figures => {}
+        () = certificate => {}
+    }
+    engine.close().await
+}
+
+fn connection_limits(limits: &Limits) -> ConnectionLimits {
+    ConnectionLimits {
+        all: limits.connections,
+        per_address: limits.connections_per_address,
+        per_key: limits.connections_per_key,
+        postgres_per_key: limits.postgres_connections_per_key,
+        header: limits.header_timeout,
+        idle: limits.connection_idle_timeout,
+        stall: limits.body_idle_timeout,
+    }
 }
 
 fn postgres_limits(options: &ServeOptions) -> DoorLimits {
@@ -155,38 +157,5 @@ fn address_of(listener: &TcpListener) -> Result<SocketAddr> {
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     if stopping.wait_for(|stopped| *stopped).await.is_err() {
         std::future::pending::<()>().await;
-    }
-}
-
-async fn serve_http<L>(
-    listener: L,
-    router: Router,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) -> std::io::Result<()>
-where
-    L: Listener,
-    L::Addr: std::fmt::Debug,
-{
-    axum::serve(listener, router).with_graceful_shutdown(stopped).await
-}
-
-async fn serve_flight(
-    service: flight::Service,
-    listener: TcpListener,
-    tls: Option<Tls>,
-    stopped: impl Future<Output = ()> + Send + 'static,
-) -> std::result::Result<(), tonic::transport::Error> {
-    let server = tonic::transport::Server::builder()
-        .http2_max_header_list_size(FLIGHT_HEADER_BYTES)
-        .add_service(service);
-    match tls {
-        Some(tls) => {
-            let connections = Encrypted::new(listener, &tls, FLIGHT).connections();
-            server.serve_with_incoming_shutdown(connections, stopped).await
-        }
-        None => {
-            let connections = TcpIncoming::from(listener).with_nodelay(Some(true));
-            server.serve_with_incoming_shutdown(connections, stopped).await
-        }
     }
 }

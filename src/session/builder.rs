@@ -12,12 +12,14 @@ use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
 use datafusion::execution::memory_pool::UnboundedMemoryPool;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use futures::future::try_join_all;
 use tokio::sync::OnceCell;
 use tributary_udfs::{JourneyInput, JourneyTables, reads_journeys, relation_planners, table_functions};
 
 use super::guard::{GuardCalls, guard_functions};
 use super::interruption::Interruption;
 use super::memory::QueryMemory;
+use super::memory_watch::MemoryWatch;
 use super::pg_catalog::{PgCatalog, Views};
 use super::pinned_table::PinnedTable;
 use super::scratch::Scratch;
@@ -53,13 +55,10 @@ impl Pins {
     /// Takes the newest version of each of these tables. Names that are no raw or derived table are passed
     /// over: they are functions, seeds or mistakes, and planning will say so.
     pub async fn newest<'a>(lake: &Lake, tables: impl IntoIterator<Item = &'a str>) -> Result<Self> {
-        let mut snapshots = HashMap::new();
-        for name in tables.into_iter().flat_map(tables_behind) {
-            if let Ok(table) = lake.table(name) {
-                snapshots.insert(name.to_owned(), table.snapshot().await?);
-            }
-        }
-        Ok(Self { snapshots })
+        let tables = tables.into_iter().flat_map(tables_behind).filter_map(|name| lake.table(name).ok());
+        let looks = tables
+            .map(async |table| table.snapshot().await.map(|snapshot| (table.spec.name.clone(), snapshot)));
+        Ok(Self { snapshots: try_join_all(looks).await?.into_iter().collect() })
     }
 
     /// Says which data of a store an answer is computed from: equal texts, equal data.
@@ -109,6 +108,7 @@ pub struct Sessions {
     lake: Arc<Lake>,
     runtime: Arc<RuntimeEnv>,
     limits: Limits,
+    memory_watch: Arc<MemoryWatch>,
     /// Built for the first session that needs it: it is the same for every store.
     pg_catalog: OnceCell<PgCatalog>,
 }
@@ -124,7 +124,13 @@ impl Sessions {
             .with_disk_manager_builder(spills)
             .build_arc()?;
         runtime.register_object_store(lake.storage.datafusion_url()?.as_ref(), lake.storage.store.clone());
-        Ok(Self { lake, runtime, limits, pg_catalog: OnceCell::new() })
+        let memory_watch = Arc::default();
+        Ok(Self { lake, runtime, limits, memory_watch, pg_catalog: OnceCell::new() })
+    }
+
+    /// What ends queries before the process has too little memory.
+    pub fn memory_watch(&self) -> &Arc<MemoryWatch> {
+        &self.memory_watch
     }
 
     /// A read-only session that knows one store's tables and nothing else.
@@ -144,6 +150,7 @@ impl Sessions {
         let (interruption, reading) = (Arc::new(Interruption::default()), Arc::new(Reading::default()));
         let shared = self.runtime.memory_pool.clone();
         let memory = Arc::new(QueryMemory::new(self.limits.query_memory_bytes, shared, interruption.clone()));
+        self.memory_watch.add(&memory);
         let runtime = RuntimeEnv { memory_pool: memory.clone(), ..self.runtime.as_ref().clone() };
         let config = self
             .config()

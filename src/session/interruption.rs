@@ -13,12 +13,14 @@ use arrow::datatypes::{FieldRef, Schema};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
+use tokio_util::sync::CancellationToken;
 
-/// Whether anybody still waits for what a session's plans compute.
+/// Whether anybody still waits for what a session's plans compute, and whether they may go on.
 #[derive(Debug, Default)]
 pub struct Interruption {
     has_begun: AtomicBool,
     waiting: AtomicUsize,
+    short_of_memory: CancellationToken,
 }
 
 /// Somebody who waits for rows, until it is dropped.
@@ -33,13 +35,35 @@ impl Interruption {
         Waiting(Arc::clone(self))
     }
 
-    /// Fails where everybody who waited has gone.
+    /// Ends the plans, since the process is short of memory. False if they were ended before.
+    pub fn end_for_memory(&self) -> bool {
+        let is_first = !self.short_of_memory.is_cancelled();
+        self.short_of_memory.cancel();
+        is_first
+    }
+
+    /// Completes when the plans have to end, with what is to be said of that.
+    pub async fn ended(&self) -> DataFusionError {
+        self.short_of_memory.cancelled().await;
+        short_of_memory()
+    }
+
+    /// Fails where everybody who waited has gone, and where the plans have to end.
     pub fn check(&self) -> Result<()> {
+        if self.short_of_memory.is_cancelled() {
+            return Err(short_of_memory());
+        }
         if self.has_begun.load(Ordering::Acquire) && self.waiting.load(Ordering::Relaxed) == 0 {
             return Err(DataFusionError::Execution("nobody waits for the query any more".to_owned()));
         }
         Ok(())
     }
+}
+
+fn short_of_memory() -> DataFusionError {
+    let message =
+        "the server is short of memory, and this query held most of it: ask for less, or again later";
+    DataFusionError::ResourcesExhausted(message.to_owned())
 }
 
 impl Drop for Waiting {

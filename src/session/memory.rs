@@ -61,6 +61,11 @@ impl QueryMemory {
         asked
     }
 
+    /// Ends the query for what it holds. False if it was ended before.
+    pub(super) fn end(&self) -> bool {
+        self.interruption.end_for_memory()
+    }
+
     /// The most that it ever held.
     pub fn peak_bytes(&self) -> usize {
         self.peak_bytes.load(Ordering::Relaxed)

@@ -34,7 +34,7 @@ pub struct Server {
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys = KeyStore::new(folder.path().join("keys.json"));
         let engine = Engine::open(folder.path().join("lake").to_str().unwrap()).await.unwrap();

@@ -25,19 +25,19 @@ const SLOW: &str =
     "select max(a.value + b.value) from range(0, 2000) as a cross join range(0, 30000000) as b";
 
 /// A server on free ports over a lake of its own.
-struct Server {
+pub struct Server {
     folder: TempDir,
-    keys: KeyStore,
-    address: SocketAddr,
+    pub keys: KeyStore,
+    pub address: SocketAddr,
     _stop: oneshot::Sender<()>,
 }
 
 impl Server {
-    async fn start() -> Self {
+    pub async fn start() -> Self {
         Self::with(Limits::default(), EngineOptions::default(), None).await
     }
 
-    async fn with(limits: Limits, options: EngineOptions, tls: Option<Tls>) -> Self {
+    pub async fn with(limits: Limits, options: EngineOptions, tls: Option<Tls>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let keys_file = folder.path().join("keys.json");
         let lake = folder.path().join("lake");
@@ -65,29 +65,29 @@ impl Server {
         Self { folder, keys: KeyStore::new(keys_file), address, _stop: stop }
     }
 
-    fn key(&self, store: &str) -> String {
+    pub fn key(&self, store: &str) -> String {
         block_on(self.keys.create(store, &[Scope::Query])).unwrap().1.expose_secret().to_owned()
     }
 
-    fn login(&self, key: &str) -> Config {
+    pub fn login(&self, key: &str) -> Config {
         let mut config = Config::new();
         config.host("127.0.0.1").port(self.address.port()).user("any").password(key).dbname("tributary");
         config
     }
 
-    async fn client(&self, store: &str) -> Client {
+    pub async fn client(&self, store: &str) -> Client {
         connect(&self.login(&self.key(store))).await.unwrap()
     }
 }
 
-async fn connect(config: &Config) -> Result<Client, Error> {
+pub async fn connect(config: &Config) -> Result<Client, Error> {
     let (client, connection) = config.connect(NoTls).await?;
     tokio::spawn(connection);
     Ok(client)
 }
 
 /// The first value of the first row.
-async fn text(client: &Client, sql: &str) -> Result<String, Error> {
+pub async fn text(client: &Client, sql: &str) -> Result<String, Error> {
     let messages = client.simple_query(sql).await?;
     let value = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0).map(str::to_owned),
@@ -96,11 +96,11 @@ async fn text(client: &Client, sql: &str) -> Result<String, Error> {
     Ok(value.unwrap_or_default())
 }
 
-fn code(error: &Error) -> &str {
+pub fn code(error: &Error) -> &str {
     error.code().map_or("none", SqlState::code)
 }
 
-fn said(error: &Error) -> String {
+pub fn said(error: &Error) -> String {
     error.as_db_error().map_or_else(|| error.to_string(), |error| error.message().to_owned())
 }
 
@@ -357,7 +357,7 @@ async fn what_came_before_the_encryption_is_not_read_as_if_encrypted() {
     assert_eq!(text(&plain, "select 1").await.unwrap(), "1");
 }
 
-fn startup(database: &str) -> Vec<u8> {
+pub fn startup(database: &str) -> Vec<u8> {
     let mut body = 196_608_u32.to_be_bytes().to_vec();
     for text in ["user", "any", "database", database, ""] {
         body.extend(text.as_bytes());
@@ -366,7 +366,7 @@ fn startup(database: &str) -> Vec<u8> {
     [(body.len() as u32 + 4).to_be_bytes().to_vec(), body].concat()
 }
 
-fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
+pub fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
     let mut message = vec![kind];
     message.extend((body.len() as u32 + 4).to_be_bytes());
     message.extend(body);
@@ -374,7 +374,7 @@ fn framed(kind: u8, body: &[u8]) -> Vec<u8> {
 }
 
 /// The next message of the server; none where it has closed the connection.
-async fn message(socket: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
+pub async fn message(socket: &mut TcpStream) -> Option<(u8, Vec<u8>)> {
     let kind = socket.read_u8().await.ok()?;
     let length = socket.read_u32().await.ok()? as usize;
     let mut body = vec![0; length - 4];

@@ -21,6 +21,7 @@ fn file(name: &str) -> PathBuf {
 struct Server {
     http: SocketAddr,
     flight: SocketAddr,
+    postgres: SocketAddr,
     _folder: TempDir,
     _stop: oneshot::Sender<()>,
 }
@@ -29,14 +30,17 @@ impl Server {
     async fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let engine = Engine::open(folder.path().join("lake").to_str().unwrap()).await.unwrap();
-        let (http, flight) = (listener().await, listener().await);
-        let addresses = (http.local_addr().unwrap(), flight.local_addr().unwrap());
+        let (http, flight, postgres) = (listener().await, listener().await, listener().await);
+        let address = |listener: &TcpListener| listener.local_addr().unwrap();
+        let addresses = (address(&http), address(&flight), address(&postgres));
         let tls = Tls::load(&file("certificate.pem"), &file("key.pem")).unwrap();
-        let listeners = Listeners { flight: Some(flight), tls: Some(tls), ..Listeners::from(http) };
-        let options = ServeOptions { open: true, ..ServeOptions::default() };
+        let doors = (Some(flight), Some(postgres));
+        let listeners =
+            Listeners { flight: doors.0, postgres: doors.1, tls: Some(tls), ..Listeners::from(http) };
+        let options = ServeOptions { open: true, needs_tls: true, ..ServeOptions::default() };
         let (stop, stopped) = oneshot::channel::<()>();
         tokio::spawn(serve(engine, options, listeners, async { drop(stopped.await) }));
-        Self { http: addresses.0, flight: addresses.1, _folder: folder, _stop: stop }
+        Self { http: addresses.0, flight: addresses.1, postgres: addresses.2, _folder: folder, _stop: stop }
     }
 }
 
@@ -84,6 +88,18 @@ async fn flight_is_encrypted_for_who_trusts_the_certificate() {
     assert_eq!(rows.iter().map(arrow::array::RecordBatch::num_rows).sum::<usize>(), 1);
     let stranger = endpoint.tls_config(ClientTlsConfig::new()).unwrap();
     assert!(stranger.connect().await.is_err(), "an unknown authority");
+}
+
+#[tokio::test]
+async fn the_postgres_protocol_is_not_spoken_in_the_clear() {
+    let server = Server::start().await;
+    let mut config = tokio_postgres::Config::new();
+    config.host("127.0.0.1").port(server.postgres.port()).user("any").dbname("tributary");
+    config.ssl_mode(tokio_postgres::config::SslMode::Disable);
+    let error = config.connect(tokio_postgres::NoTls).await.err().unwrap();
+    let error = error.as_db_error().unwrap();
+    assert_eq!(error.code().code(), "28000");
+    assert!(error.message().contains("sslmode=require"), "{error}");
 }
 
 #[tokio::test]

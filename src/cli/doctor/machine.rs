@@ -13,18 +13,6 @@ const LEAST_OPEN_FILES_HARD: u64 = 4096;
 /// The least room for what queries spill.
 const LEAST_SPILL_BYTES: u64 = 1 << 30;
 
-/// The memory that this process can have: the machine's, or the least limit of its control group. `None` if the system does not
-/// tell.
-pub fn memory_bytes() -> Option<u64> {
-    let machine = std::fs::read_to_string("/proc/meminfo").ok().and_then(|text| {
-        let line = text.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
-        line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok().map(|kilobytes| kilobytes << 10)
-    });
-    let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
-    let limits = groups.iter().filter_map(|file| std::fs::read_to_string(file).ok()?.trim().parse().ok());
-    machine.into_iter().chain(limits).min()
-}
-
 pub fn open_files() -> Check {
     let text = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     match open_file_limits(&text) {

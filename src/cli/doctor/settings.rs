@@ -2,10 +2,10 @@
 
 use std::path::Path;
 
-use super::machine::memory_bytes;
 use super::report::{Check, bytes};
 use crate::config::{self, Config};
 use crate::error::Result;
+use crate::session::process_limit_bytes;
 
 /// Of a machine's memory, the part that queries and cached answers may have together.
 const MEMORY_SHARE: f64 = 0.8;
@@ -18,7 +18,13 @@ pub fn check(named: Option<&Path>, config: &Result<Config>) -> Check {
         Some(file) => format!("the file {}", file.display()),
         None => "no ./tributary.toml".to_owned(),
     };
+    let unknown = config::unknown_variables();
     match config {
+        Ok(_) if !unknown.is_empty() => Check::warn(
+            "settings",
+            format!("environment variables that are no settings are left out: {}", unknown.join(", ")),
+            "remove them, or correct their names, if they were meant for Tributary",
+        ),
         Ok(config) => Check::ok(
             "settings",
             format!("{place}, TRIBUTARY_* variables and flags: data is {}", config.storage.data),
@@ -34,7 +40,7 @@ pub fn check(named: Option<&Path>, config: &Result<Config>) -> Check {
 pub fn limits(config: &Config) -> Vec<Check> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let mut checks = vec![threads(config.limits.threads, cores)];
-    checks.extend(memory_bytes().map(|own| memory(config, own)));
+    checks.extend(process_limit_bytes().map(|own| memory(config, own)));
     checks
 }
 

@@ -12,7 +12,7 @@ use arrow::compute::concat_batches;
 
 use super::builder::Limits;
 use super::read::parse_within;
-use super::{BadRow, Format, LandRequest};
+use super::{BadRow, Format, LandRequest, Reading};
 use crate::error::Result;
 use crate::schema::TableSpec;
 
@@ -43,7 +43,7 @@ pub(super) fn land_within(bytes: &[u8], request: &LandRequest, rows: usize) -> R
     let limits = Limits { rows, bytes: 1 << 20 };
     let body = Box::new(Cursor::new(bytes.to_vec()));
     let (mut batches, mut bad) = (Vec::new(), Vec::new());
-    for chunk in parse_within(&spec, "shop", None, body, request, limits)? {
+    for chunk in parse_within(&spec, "shop", None, body, request, &Reading::default(), limits)? {
         let chunk = chunk?;
         assert!(chunk.rows.num_rows() + chunk.bad.len() <= rows);
         batches.push(chunk.rows);

@@ -9,27 +9,30 @@ use super::column::{Column, Kind};
 use super::json;
 
 /// Writes the line of column names.
-pub fn header(schema: &Schema, out: &mut Vec<u8>) {
+pub fn header(schema: &Schema, for_spreadsheets: bool, out: &mut Vec<u8>) {
     for (position, field) in schema.fields().iter().enumerate() {
         if position > 0 {
             out.push(b',');
         }
         let start = out.len();
         out.extend_from_slice(field.name().as_bytes());
+        if for_spreadsheets {
+            defuse(out, start);
+        }
         quote_where_needed(out, start);
     }
     out.push(b'\n');
 }
 
 /// Writes a line per row.
-pub fn rows(batch: &RecordBatch, out: &mut Vec<u8>) {
+pub fn rows(batch: &RecordBatch, for_spreadsheets: bool, out: &mut Vec<u8>) {
     let fields: Vec<Field> = batch.columns().iter().map(Field::new).collect();
     for row in 0..batch.num_rows() {
         for (position, field) in fields.iter().enumerate() {
             if position > 0 {
                 out.push(b',');
             }
-            field.write(row, out);
+            field.write(row, for_spreadsheets, out);
         }
         out.push(b'\n');
     }
@@ -48,7 +51,7 @@ impl Field {
         }
     }
 
-    fn write(&self, row: usize, out: &mut Vec<u8>) {
+    fn write(&self, row: usize, for_spreadsheets: bool, out: &mut Vec<u8>) {
         let start = out.len();
         match self {
             Field::Plain(column) => {
@@ -56,6 +59,9 @@ impl Field {
                 if !present {
                     out.truncate(start);
                 } else if column.kind == Kind::Text {
+                    if for_spreadsheets {
+                        defuse(out, start);
+                    }
                     quote_where_needed(out, start);
                 }
             }
@@ -65,6 +71,13 @@ impl Field {
                 quote_where_needed(out, start);
             }
         }
+    }
+}
+
+/// Puts an apostrophe in front of a text that a spreadsheet would compute (OWASP, CSV injection).
+fn defuse(out: &mut Vec<u8>, start: usize) {
+    if matches!(out.get(start), Some(b'=' | b'+' | b'-' | b'@' | b'\t' | b'\r')) {
+        out.insert(start, b'\'');
     }
 }
 

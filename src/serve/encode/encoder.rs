@@ -80,13 +80,13 @@ impl Encoder {
                 if self.rows > 0 && batch.num_rows() > 0 {
                     out.push(b',');
                 }
-                json::rows(batch, keys, self.options.numbers, b',', out);
+                json::rows(batch, keys, self.options.style.numbers, b',', out);
                 if batch.num_rows() > 0 {
                     out.pop();
                 }
             }
-            Sink::Ndjson { keys } => json::rows(batch, keys, self.options.numbers, b'\n', out),
-            Sink::Csv => csv::rows(batch, out),
+            Sink::Ndjson { keys } => json::rows(batch, keys, self.options.style.numbers, b'\n', out),
+            Sink::Csv => csv::rows(batch, self.options.style.for_spreadsheets, out),
             Sink::Arrow(writer) => {
                 let batch = renamed(batch, &self.schema)?;
                 writer.write(&batch).map_err(|error| refused(Format::Arrow, error))?;
@@ -136,7 +136,7 @@ impl Encoder {
                 let meta = serde_json::Value::Array(json::meta(&self.schema));
                 out.extend_from_slice(format!("{{\"meta\":{meta},\"data\":[").as_bytes());
             }
-            Sink::Csv => csv::header(&self.schema, out),
+            Sink::Csv => csv::header(&self.schema, self.options.style.for_spreadsheets, out),
             Sink::Ndjson { .. } | Sink::Arrow(_) | Sink::Parquet(_) | Sink::Xlsx(_) => {}
         }
     }

@@ -44,6 +44,11 @@ impl Format {
         }
     }
 
+    /// Whether the format is packed by itself, or fast because it is not.
+    pub fn is_packed(self) -> bool {
+        matches!(self, Format::Arrow | Format::Parquet | Format::Xlsx)
+    }
+
     /// The media types that a client may ask with.
     fn media_types(self) -> &'static [&'static str] {
         match self {

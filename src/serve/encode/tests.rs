@@ -21,10 +21,30 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
 }
 
 fn text(format: Format, batches: &[RecordBatch], numbers: Numbers) -> String {
-    let options = EncodeOptions { numbers, data_version: "v7".into(), ..EncodeOptions::default() };
+    let style = Style { numbers, ..Style::default() };
+    let options = EncodeOptions { style, data_version: "v7".into(), ..EncodeOptions::default() };
     let mut out = Vec::new();
     encode(format, &batches[0].schema(), batches, &options, &mut out).unwrap();
     String::from_utf8(out).unwrap()
+}
+
+#[test]
+fn texts_that_look_like_formulas_are_made_harmless_where_that_is_asked() {
+    let texts = ["=1+1", "+1", "-1", "@a", "\tx", "a=1", "", "=a,b"];
+    let texts: ArrayRef = Arc::new(StringArray::from_iter_values(texts));
+    let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(-8..0));
+    let batch = batch(vec![("=name", texts), ("n", numbers)]);
+    let csv = |for_spreadsheets: bool| {
+        let style = Style { for_spreadsheets, ..Style::default() };
+        let (options, mut out) = (EncodeOptions { style, ..EncodeOptions::default() }, Vec::new());
+        encode(Format::Csv, &batch.schema(), std::slice::from_ref(&batch), &options, &mut out).unwrap();
+        String::from_utf8(out).unwrap()
+    };
+    assert_eq!(
+        csv(true),
+        "'=name,n\n'=1+1,-8\n'+1,-7\n'-1,-6\n'@a,-5\n'\tx,-4\na=1,-3\n\"\",-2\n\"'=a,b\",-1\n"
+    );
+    assert!(csv(false).starts_with("=name,n\n=1+1,-8\n"));
 }
 
 /// The JSON of each row of one column.

@@ -1,5 +1,7 @@
 //! Who asks over Flight: a key as a bearer, or as the password of basic credentials.
 
+use std::sync::Arc;
+
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
@@ -8,6 +10,7 @@ use tonic::metadata::MetadataMap;
 
 use crate::error::{Error, ErrorKind};
 use crate::serve::access::{Access, Caller, Refusal};
+use crate::serve::connections::Connection;
 use crate::serve::keys::Scope;
 
 /// Names the store of an open server.
@@ -27,10 +30,14 @@ pub struct Asking {
 }
 
 /// Lets in who presents a key that may query.
-pub async fn admit(access: &Access, metadata: &MetadataMap) -> Result<Asking, Status> {
+pub async fn admit(
+    access: &Access,
+    metadata: &MetadataMap,
+    connection: Option<&Arc<Connection>>,
+) -> Result<Asking, Status> {
     let secret = secret(metadata)?;
     let store = metadata.get(STORE_HEADER).and_then(|store| store.to_str().ok()).map(str::to_owned);
-    let caller = access.admit(secret.as_deref(), store, Scope::Query).await.map_err(refused)?;
+    let caller = access.admit(connection, secret.as_deref(), store, Scope::Query).await.map_err(refused)?;
     Ok(Asking { caller, secret: secret.unwrap_or_else(|| OPEN_SECRET.to_owned()) })
 }
 
@@ -60,7 +67,7 @@ fn refused(refusal: Refusal) -> Status {
         Refusal::NoKey => Status::unauthenticated("a key is needed, as bearer or as password"),
         Refusal::UnknownKey => Status::unauthenticated(message),
         Refusal::Scope(_) | Refusal::Store => Status::permission_denied(message),
-        Refusal::Busy => Status::resource_exhausted(message),
+        Refusal::Busy | Refusal::Connections | Refusal::TooFast(_) => Status::resource_exhausted(message),
         Refusal::Failed(error) => status(&error),
     }
 }

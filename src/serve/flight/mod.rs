@@ -14,5 +14,5 @@ mod service;
 mod statements;
 mod wire;
 
-pub use door::{Service, service};
+pub use door::service;
 pub(super) use wire::wire_type;

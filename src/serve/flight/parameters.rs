@@ -4,12 +4,48 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Date32Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
+use arrow_flight::FlightData;
+use arrow_flight::error::FlightError;
 use arrow_ipc::reader::StreamReader;
+use arrow_ipc::root_as_message;
 use arrow_ipc::writer::StreamWriter;
 use chrono::DateTime;
+use futures::{Stream, StreamExt};
+use tonic::Status;
 
 use crate::error::{Error, Result};
 use crate::query::{ParamType, Value, Values};
+
+/// What the messages of one row may take together. The row itself may have less.
+const SENT_BYTES: usize = 1 << 20;
+/// What a message takes besides its bytes.
+const MESSAGE_BYTES: usize = 256;
+
+/// Passes a client's messages on until they are too many. None may be packed: a few bytes could unpack to gigabytes.
+pub fn bounded(
+    messages: impl Stream<Item = Result<FlightData, Status>> + Send,
+) -> impl Stream<Item = Result<FlightData, FlightError>> + Send {
+    let mut sent = 0_usize;
+    messages.map(move |message| {
+        let message = message.map_err(|status| FlightError::Tonic(Box::new(status)))?;
+        sent += MESSAGE_BYTES + message.data_header.len() + message.data_body.len();
+        let refused = if sent > SENT_BYTES {
+            Status::resource_exhausted("the parameters are too large")
+        } else if is_packed(&message) {
+            Status::invalid_argument("parameters cannot be sent compressed")
+        } else {
+            return Ok(message);
+        };
+        Err(FlightError::Tonic(Box::new(refused)))
+    })
+}
+
+fn is_packed(message: &FlightData) -> bool {
+    let Ok(header) = root_as_message(&message.data_header) else { return false };
+    let of_dictionary = header.header_as_dictionary_batch().and_then(|dictionary| dictionary.data());
+    let rows = header.header_as_record_batch().or(of_dictionary);
+    rows.is_some_and(|rows| rows.compression().is_some())
+}
 
 /// Writes one row down.
 pub fn write(row: &RecordBatch) -> Result<Vec<u8>> {

@@ -52,7 +52,7 @@ impl FlightSqlService for SqlService {
         &self,
         request: Request<Streaming<HandshakeRequest>>,
     ) -> Answer<Pin<Box<dyn Stream<Item = Result<HandshakeResponse, Status>> + Send>>> {
-        self.asking(request.metadata()).await?;
+        self.asking(request.metadata(), request.extensions()).await?;
         let token = secret(request.metadata())?.unwrap_or_default();
         let answer = HandshakeResponse { protocol_version: 0, payload: token.clone().into() };
         let answers: Pin<Box<dyn Stream<Item = _> + Send>> = Box::pin(stream::once(async { Ok(answer) }));
@@ -70,7 +70,7 @@ impl FlightSqlService for SqlService {
         query: CommandStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Answer<FlightInfo> {
-        let asking = self.asking(request.metadata()).await?;
+        let asking = self.asking(request.metadata(), request.extensions()).await?;
         let ticket = |statement_handle| TicketStatementQuery { statement_handle }.as_any();
         self.info_of(&asking, &Statement::new(query.query), ticket, request.into_inner()).await
     }
@@ -80,7 +80,7 @@ impl FlightSqlService for SqlService {
         query: CommandPreparedStatementQuery,
         request: Request<FlightDescriptor>,
     ) -> Answer<FlightInfo> {
-        let asking = self.asking(request.metadata()).await?;
+        let asking = self.asking(request.metadata(), request.extensions()).await?;
         // Each execution has an identity of its own, to be cancelled by.
         let statement = Statement::open(&query.prepared_statement_handle, &asking.secret)?.again();
         let ticket =
@@ -185,7 +185,7 @@ impl FlightSqlService for SqlService {
         ticket: TicketStatementQuery,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        let asking = self.asking(request.metadata()).await?;
+        let asking = self.asking(request.metadata(), request.extensions()).await?;
         let statement = Statement::open(&ticket.statement_handle, &asking.secret)?;
         self.run(asking, statement).await
     }
@@ -195,7 +195,7 @@ impl FlightSqlService for SqlService {
         query: CommandPreparedStatementQuery,
         request: Request<Ticket>,
     ) -> Answer<<Self as FlightService>::DoGetStream> {
-        let asking = self.asking(request.metadata()).await?;
+        let asking = self.asking(request.metadata(), request.extensions()).await?;
         let statement = Statement::open(&query.prepared_statement_handle, &asking.secret)?;
         self.run(asking, statement).await
     }
@@ -294,7 +294,7 @@ impl FlightSqlService for SqlService {
         query: ActionCreatePreparedStatementRequest,
         request: Request<Action>,
     ) -> Result<ActionCreatePreparedStatementResult, Status> {
-        let asking = self.asking(request.metadata()).await?;
+        let asking = self.asking(request.metadata(), request.extensions()).await?;
         let described = self.engine.describe(&asking.caller.store, &query.query);
         let described = described.await.map_err(|error| status(&error))?;
         let parameters: Vec<Field> = described
@@ -315,7 +315,7 @@ impl FlightSqlService for SqlService {
         request: Request<Action>,
     ) -> Result<(), Status> {
         // Nothing was kept.
-        self.asking(request.metadata()).await.map(drop)
+        self.asking(request.metadata(), request.extensions()).await.map(drop)
     }
 
     async fn do_put_prepared_statement_query(
@@ -323,12 +323,14 @@ impl FlightSqlService for SqlService {
         query: CommandPreparedStatementQuery,
         request: Request<PeekableFlightDataStream>,
     ) -> Result<DoPutPreparedStatementResult, Status> {
-        let asking = self.asking(request.metadata()).await?;
+        let asking = self.asking(request.metadata(), request.extensions()).await?;
         let statement = Statement::open(&query.prepared_statement_handle, &asking.secret)?;
-        let rows = FlightRecordBatchStream::new_from_flight_data(
-            request.into_inner().map_err(|status| FlightError::Tonic(Box::new(status))),
-        );
-        let unreadable = |_| Status::invalid_argument("the parameters cannot be read");
+        let sent = parameters::bounded(request.into_inner());
+        let rows = FlightRecordBatchStream::new_from_flight_data(sent);
+        let unreadable = |error| match error {
+            FlightError::Tonic(status) => *status,
+            _ => Status::invalid_argument("the parameters cannot be read"),
+        };
         let rows: Vec<RecordBatch> = rows.try_collect().await.map_err(unreadable)?;
         let mut rows = rows.iter().filter(|rows| rows.num_rows() > 0);
         let values = match (rows.next(), rows.next()) {
@@ -386,7 +388,7 @@ impl FlightSqlService for SqlService {
     ) -> Result<ActionCancelQueryResult, Status> {
         let damaged = |_| Status::invalid_argument("the info is damaged");
         let info = FlightInfo::decode(&*query.info).map_err(damaged)?;
-        let has_cancelled = self.cancel_info(request.metadata(), &info).await?;
+        let has_cancelled = self.cancel_info(request.metadata(), request.extensions(), &info).await?;
         // Cancelled, or not cancellable: nothing runs under it.
         Ok(ActionCancelQueryResult { result: if has_cancelled { 1 } else { 3 } })
     }
@@ -395,18 +397,19 @@ impl FlightSqlService for SqlService {
         &self,
         request: Request<Action>,
     ) -> Answer<<Self as FlightService>::DoActionStream> {
-        let (metadata, _, action) = request.into_parts();
+        let (metadata, extensions, action) = request.into_parts();
         let answer = match action.r#type.as_str() {
             CANCEL_ACTION => {
                 let damaged = |_| Status::invalid_argument("the info is damaged");
                 let info = CancelFlightInfoRequest::decode(&*action.body).map_err(damaged)?.info;
-                let has_cancelled = self.cancel_info(&metadata, &info.unwrap_or_default()).await?;
+                let has_cancelled =
+                    self.cancel_info(&metadata, &extensions, &info.unwrap_or_default()).await?;
                 let cancelled =
                     if has_cancelled { CancelStatus::Cancelled } else { CancelStatus::NotCancellable };
                 CancelFlightInfoResult::new(cancelled).encode_to_vec()
             }
             "CloseSession" => {
-                self.asking(&metadata).await?;
+                self.asking(&metadata, &extensions).await?;
                 // A session is nothing but its key; 1 is closed.
                 vec![8, 1]
             }

@@ -13,7 +13,7 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, TryStreamExt, stream};
 use prost::Message;
 use tonic::metadata::MetadataMap;
-use tonic::{Request, Response, Status};
+use tonic::{Extensions, Request, Response, Status};
 
 use super::access::{Asking, admit, status};
 use super::handle::Statement;
@@ -47,8 +47,8 @@ impl SqlService {
         Self { engine, access, running: Running::default(), parts: PartedStatements::new(part_rows) }
     }
 
-    pub async fn asking(&self, metadata: &MetadataMap) -> Result<Asking, Status> {
-        admit(&self.access, metadata).await
+    pub async fn asking(&self, metadata: &MetadataMap, extensions: &Extensions) -> Result<Asking, Status> {
+        admit(&self.access, metadata, extensions.get()).await
     }
 
     /// What a statement returns, and where its rows are.
@@ -113,8 +113,13 @@ impl SqlService {
         Ok(self.running.cancel(Statement::open(&handle, secret)?.id))
     }
 
-    pub async fn cancel_info(&self, metadata: &MetadataMap, info: &FlightInfo) -> Result<bool, Status> {
-        let asking = self.asking(metadata).await?;
+    pub async fn cancel_info(
+        &self,
+        metadata: &MetadataMap,
+        extensions: &Extensions,
+        info: &FlightInfo,
+    ) -> Result<bool, Status> {
+        let asking = self.asking(metadata, extensions).await?;
         let mut has_cancelled = false;
         for ticket in info.endpoint.iter().filter_map(|endpoint| endpoint.ticket.as_ref()) {
             has_cancelled |= self.cancel(ticket, &asking.secret)?;
@@ -129,7 +134,7 @@ impl SqlService {
         command: &impl ProstMessageExt,
         schema: &Schema,
     ) -> Answer<FlightInfo> {
-        self.asking(request.metadata()).await?;
+        self.asking(request.metadata(), request.extensions()).await?;
         info(schema, vec![Ticket::new(command.as_any().encode_to_vec())], request.into_inner())
     }
 
@@ -138,7 +143,7 @@ impl SqlService {
         request: &Request<Ticket>,
         rows: impl Future<Output = Result<RecordBatch, Status>>,
     ) -> Answer<Rows> {
-        self.asking(request.metadata()).await?;
+        self.asking(request.metadata(), request.extensions()).await?;
         let batch = rows.await?;
         let schema = batch.schema();
         Ok(Response::new(encoded(&schema, stream::once(async { Ok(batch) }))))

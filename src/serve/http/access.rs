@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::extract::{FromRequestParts, Request, State};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -13,7 +13,9 @@ use super::query_string::QueryString;
 use super::state::AppState;
 use crate::error::Error;
 use crate::serve::access::{Caller, Door, Refusal};
+use crate::serve::connections::Connection;
 use crate::serve::keys::Scope;
+use crate::serve::rates::TooFast;
 
 /// The path that asks for no key.
 const ALIVE: &str = "/healthz";
@@ -57,7 +59,8 @@ impl FromRequestParts<Arc<AppState>> for AdminCaller {
 async fn caller(parts: &Parts, state: &AppState, scope: Scope) -> Result<Caller, Problem> {
     let asked = QueryString::of(&parts.uri)?.take("store");
     let given = parts.headers.get(header::AUTHORIZATION);
-    match state.access.admit(given.and_then(bearer), asked, scope).await {
+    let connection = parts.extensions.get::<Arc<Connection>>();
+    match state.access.admit(connection, given.and_then(bearer), asked, scope).await {
         Err(Refusal::NoKey) if given.is_some() => {
             Err(Problem::unauthorized("the header has to be `Authorization: Bearer KEY`"))
         }
@@ -81,6 +84,24 @@ impl From<Refusal> for Problem {
             Refusal::UnknownKey => Problem::unauthorized(&message),
             Refusal::Scope(_) => Problem::forbidden(message),
             Refusal::Store => Problem::forbidden("the store comes from the key: leave out ?store="),
+            Refusal::Connections => Problem::new(StatusCode::TOO_MANY_REQUESTS, Error::limit(message))
+                .with_header(header::RETRY_AFTER, HeaderValue::from_static("1"))
+                .with_header(header::CONNECTION, HeaderValue::from_static("close")),
+            Refusal::TooFast(TooFast { wait, most }) => {
+                let seconds = wait.as_secs() + 1;
+                let problem = Problem::new(StatusCode::TOO_MANY_REQUESTS, Error::limit(message))
+                    .with_header(header::RETRY_AFTER, HeaderValue::from(seconds));
+                let of_rate = [
+                    ("ratelimit-policy", format!("\"second\";q={most};w=1")),
+                    ("ratelimit", format!("\"second\";r=0;t={seconds}")),
+                ];
+                of_rate.into_iter().fold(problem, |problem, (name, value)| {
+                    match HeaderValue::from_str(&value) {
+                        Ok(value) => problem.with_header(HeaderName::from_static(name), value),
+                        Err(_) => problem,
+                    }
+                })
+            }
             Refusal::Busy => Problem::new(StatusCode::TOO_MANY_REQUESTS, Error::limit(message))
                 .with_header(header::RETRY_AFTER, HeaderValue::from_static("1")),
             Refusal::Failed(error) => Problem::from(error),

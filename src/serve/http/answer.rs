@@ -1,14 +1,26 @@
 //! Whole answers as responses: the format, the cache's headers, the encoded rows.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use chrono::Utc;
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
 
+use super::packing::Packing;
 use super::problem::Problem;
-use crate::engine::CacheStatus;
+use super::sql::{Held, Wire, respond_with_rows};
+use super::state::AppState;
+use crate::cache::EncodedAnswer;
+use crate::engine::{Asked, CacheStatus};
 use crate::error::Error;
 use crate::query::Answer;
-use crate::serve::encode::{EncodeOptions, Format, Numbers, encode};
+use crate::serve::access::Caller;
+use crate::serve::encode::{EncodeOptions, Format, Numbers, Style, encode, encode_aside};
+
+/// Rows in memory whose encoding is made whole and kept. More of them are encoded as they leave.
+const KEPT_BYTES: usize = 4 << 20;
 
 /// Chooses the format: by name (an extension or `?format=`), else by `Accept`, else JSON.
 pub fn choose_format(named: Option<Format>, headers: &HeaderMap) -> Result<Format, Problem> {
@@ -27,9 +39,10 @@ pub fn not_acceptable() -> Problem {
 }
 
 /// The strong validator of an answer in one format.
-pub fn etag(key: &str, format: Format, numbers: Numbers) -> String {
-    let numbers = if numbers == Numbers::Float { "-float" } else { "" };
-    format!("\"{key}-{}{numbers}\"", format.name())
+pub fn etag(key: &str, format: Format, style: Style) -> String {
+    let numbers = if style.numbers == Numbers::Float { "-float" } else { "" };
+    let safe = if style.for_spreadsheets { "-safe" } else { "" };
+    format!("\"{key}-{}{numbers}{safe}\"", format.name())
 }
 
 /// Whether `If-None-Match` names the validator.
@@ -50,31 +63,96 @@ pub fn not_modified(etag: &str) -> Response {
     response
 }
 
-/// The answer, encoded.
-pub fn respond(
-    answer: &Answer,
-    status: CacheStatus,
-    format: Format,
-    numbers: Numbers,
+/// What is asked for, beside the rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted {
+    pub format: Format,
+    pub style: Style,
+}
+
+/// Answers a named query: with bytes that are kept, with bytes that are encoded and kept now, or row by row if there are
+/// too many to be kept.
+pub async fn respond(
+    state: &AppState,
+    caller: Caller,
+    asked: Asked,
+    wanted: Wanted,
+    request: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let options =
-        EncodeOptions { numbers, data_version: answer.data_version.clone(), ..EncodeOptions::default() };
-    let mut bytes = Vec::new();
-    encode(format, &answer.schema, &answer.batches, &options, &mut bytes)?;
-    let mut response = bytes.into_response();
+    let Wanted { format, style } = wanted;
+    let etag = etag(asked.key(), format, style);
+    if is_known(request, &etag) {
+        return Ok(not_modified(&etag));
+    }
+    let packing = if format.is_packed() { Packing::Plain } else { Packing::choose(request) };
+    let key = format!("{etag}-{}", packing.name().unwrap_or_default());
+    if let Some(kept) = state.engine.kept_encoding(&key).await {
+        return Ok(whole(&kept, CacheStatus::Hit, format, &etag));
+    }
+    let (answer, status) = state.engine.answer(asked).await?;
+    if answer.memory_bytes() > KEPT_BYTES {
+        let deadline = Instant::now() + state.limits.request_timeout;
+        let wire = Wire { format, style, data_version: answer.data_version.clone(), deadline };
+        let batches = futures::stream::iter(answer.batches.clone().into_iter().map(Ok));
+        let held = Held::new(caller, None);
+        let mut response = respond_with_rows(state, &answer.schema, None, batches, &wire, held).await?;
+        let headers = response.headers_mut();
+        validators(headers, &etag);
+        provenance(headers, &answer.data_version, answer.computed_at, status);
+        return Ok(response);
+    }
+    let folder = state.engine.scratch_folder().to_owned();
+    let kept = state.engine.keep_encoding(key, encoded(answer, wanted, packing, folder)).await?;
+    Ok(whole(&kept, status, format, &etag))
+}
+
+async fn encoded(
+    answer: Arc<Answer>,
+    wanted: Wanted,
+    packing: Packing,
+    folder: PathBuf,
+) -> Result<EncodedAnswer, Error> {
+    encode_aside(move || {
+        let (style, data_version) = (wanted.style, answer.data_version.clone());
+        let options = EncodeOptions { style, data_version, folder: Some(folder) };
+        let mut bytes = Vec::new();
+        encode(wanted.format, &answer.schema, &answer.batches, &options, &mut bytes)?;
+        packed(bytes, packing, &answer)
+    })
+    .await
+}
+
+/// Bytes that say what an answer does, ready to be kept.
+pub fn packed(bytes: Vec<u8>, packing: Packing, answer: &Answer) -> Result<EncodedAnswer, Error> {
+    let packed = packing.pack(bytes);
+    let (bytes, packing) = packed.map_err(|error| Error::internal("packing an answer").with_source(error))?;
+    Ok(EncodedAnswer {
+        bytes: bytes.into(),
+        packing: packing.name(),
+        data_version: answer.data_version.clone(),
+        computed_at: answer.computed_at,
+    })
+}
+
+/// An answer of kept bytes, which are shared and not copied.
+pub fn whole(kept: &EncodedAnswer, status: CacheStatus, format: Format, etag: &str) -> Response {
+    let mut response = kept.bytes.clone().into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(format.content_type()));
-    validators(headers, &etag(&answer.key, format, numbers));
-    provenance(headers, answer, status);
-    Ok(response)
+    if let Some(packing) = kept.packing {
+        headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static(packing));
+    }
+    validators(headers, etag);
+    provenance(headers, &kept.data_version, kept.computed_at, status);
+    response
 }
 
 /// Says where an answer came from: `Tributary-Cache`, `Tributary-Data-Version`, `Age`.
-pub fn provenance(headers: &mut HeaderMap, answer: &Answer, status: CacheStatus) {
+pub fn provenance(headers: &mut HeaderMap, version: &str, computed_at: DateTime<Utc>, status: CacheStatus) {
     let cache = if status == CacheStatus::Hit { "hit" } else { "miss" };
     headers.insert("tributary-cache", HeaderValue::from_static(cache));
-    data_version(headers, &answer.data_version);
-    let age = (Utc::now() - answer.computed_at).num_seconds().max(0);
+    data_version(headers, version);
+    let age = (Utc::now() - computed_at).num_seconds().max(0);
     headers.insert(header::AGE, HeaderValue::from(age));
 }
 
@@ -90,7 +168,7 @@ pub fn validators(headers: &mut HeaderMap, etag: &str) {
         headers.insert(header::ETAG, etag);
     }
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    headers.insert(header::VARY, HeaderValue::from_static("Accept, Authorization"));
+    headers.insert(header::VARY, HeaderValue::from_static("Accept, Accept-Encoding, Authorization"));
 }
 
 /// A strong validator promises the same bytes: compressed ones are another representation (RFC 9110, 8.8.1).
@@ -111,12 +189,12 @@ mod tests {
 
     #[test]
     fn if_none_match_compares_each_name() {
-        let etag = etag("abc", Format::Csv, Numbers::Exact);
+        let etag = etag("abc", Format::Csv, Style::default());
         let mut headers = HeaderMap::new();
         assert!(!is_known(&headers, &etag));
         headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("\"x\", W/\"abc-csv\""));
         assert!(is_known(&headers, &etag));
-        assert!(!is_known(&headers, &super::etag("abc", Format::Json, Numbers::Exact)));
+        assert!(!is_known(&headers, &super::etag("abc", Format::Json, Style::default())));
         headers.insert(header::IF_NONE_MATCH, HeaderValue::from_static("*"));
         assert!(is_known(&headers, &etag));
     }

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
@@ -21,6 +21,15 @@ use crate::error::{Error, ErrorKind};
 
 const REQUEST_ID: &str = "x-request-id";
 
+/// Headers of answers that do not say otherwise: nobody else may keep them, guess what they are, or show them in a page.
+const UNLESS_SAID: [(HeaderName, &str); 5] = [
+    (header::CACHE_CONTROL, "no-store"),
+    (header::VARY, "Authorization"),
+    (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
+    (header::REFERRER_POLICY, "no-referrer"),
+];
+
 /// Gives the request an id, runs it in a span, and turns whatever goes wrong into a problem document.
 pub async fn wrap(request: Request, next: Next) -> Response {
     let begun = Instant::now();
@@ -29,7 +38,7 @@ pub async fn wrap(request: Request, next: Next) -> Response {
         .extensions()
         .get::<MatchedPath>()
         .map_or_else(|| "(none)".to_owned(), |path| path.as_str().to_owned());
-    let method = request.method().clone();
+    let method = method_name(request.method());
     let span = tracing::info_span!("request", %request_id, %method, %path);
     let response = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
     let response =
@@ -37,15 +46,21 @@ pub async fn wrap(request: Request, next: Next) -> Response {
     let mut response = span.in_scope(|| finish(response, &request_id));
     let elapsed = begun.elapsed();
     let status = response.status().as_u16();
-    span.in_scope(|| tracing::info!(status, elapsed_us = elapsed.as_micros() as u64, "answered"));
-    let labels = [("path", path), ("method", method.to_string()), ("status", status.to_string())];
+    // A line for each answer would take longer than many an answer.
+    span.in_scope(|| match status {
+        ..400 => tracing::debug!(status, elapsed_us = elapsed.as_micros() as u64, "answered"),
+        _ => tracing::info!(status, elapsed_us = elapsed.as_micros() as u64, "answered"),
+    });
+    let labels = [("path", path), ("method", method.to_owned()), ("status", status.to_string())];
     ::metrics::counter!("tributary_http_requests_total", &labels).increment(1);
     ::metrics::histogram!("tributary_http_request_seconds", "path" => labels[0].1.clone()).record(elapsed);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);
     }
-    headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in UNLESS_SAID {
+        headers.entry(name).or_insert(HeaderValue::from_static(value));
+    }
     response
 }
 
@@ -108,6 +123,20 @@ fn log(problem: &Problem) {
             tracing::error!(code, "{error}{causes}");
         }
         _ => tracing::debug!(code, "{error}{causes}"),
+    }
+}
+
+/// A method's name: a client may send any other word, of any length, and is not remembered by it.
+fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::HEAD => "HEAD",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        Method::OPTIONS => "OPTIONS",
+        Method::PUT => "PUT",
+        Method::PATCH => "PATCH",
+        _ => "(other)",
     }
 }
 

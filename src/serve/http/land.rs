@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::Json;
 use axum::body::Body;
 use axum::extract::{Path, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, StatusCode, header};
 
 use super::access::LandCaller;
-use super::body;
+use super::body::{self, Pace};
 use super::problem::Problem;
 use super::query_string::QueryString;
 use super::state::AppState;
@@ -25,13 +25,15 @@ pub async fn land(
     body: Body,
 ) -> Result<Json<Receipt>, Problem> {
     let request = land_request(query, &headers)?;
+    check_packing(&headers)?;
     let max_bytes = state.limits.land_body_bytes;
     let announced =
         headers.get(header::CONTENT_LENGTH).and_then(|length| length.to_str().ok()?.parse::<u64>().ok());
     if announced.is_some_and(|length| length > max_bytes) {
         return Err(body::too_large(max_bytes));
     }
-    let (pump, reader) = body::reader(body, max_bytes, state.limits.body_idle_timeout);
+    let pace = Pace { rates: state.access.rates.clone(), key: caller.key.clone() };
+    let (pump, reader) = body::reader(body, &state.limits, pace).await?;
     let (engine, store) = (state.engine.clone(), caller.store.clone());
     // A task of its own: a client that leaves after its body was read does not stop the commit half-way.
     let landing = tokio::spawn(async move { engine.land(&store, &table, reader, request).await });
@@ -46,6 +48,22 @@ pub async fn land(
         (Err(_), Err(problem)) => Err(problem),
         (Err(error), Ok(())) => Err(error.into()),
     }
+}
+
+/// Packed bodies are known by their first bytes; a packing that is not known is not to be taken for rows.
+fn check_packing(headers: &HeaderMap) -> Result<(), Problem> {
+    let packings = headers.get_all(header::CONTENT_ENCODING).iter();
+    let names = packings.flat_map(|packing| packing.to_str().unwrap_or("?").split(','));
+    let names: Vec<&str> = names.map(str::trim).collect();
+    let is_known = |name: &str| {
+        ["gzip", "x-gzip", "zstd", "identity"].iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
+    if names.len() > 1 || !names.into_iter().all(is_known) {
+        let message =
+            "the Content-Encoding is not one that can be unpacked: send gzip or zstd, or the plain body";
+        return Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, Error::invalid(message)));
+    }
+    Ok(())
 }
 
 fn land_request(mut query: QueryString, headers: &HeaderMap) -> Result<LandRequest, Problem> {

@@ -10,6 +10,7 @@ mod home;
 mod land;
 mod marketing;
 mod metrics;
+mod packing;
 mod problem;
 mod queries;
 mod query_string;
@@ -18,5 +19,6 @@ mod sql;
 mod state;
 mod tables;
 
+pub use metrics::upkeep as metrics_upkeep;
 pub use router::router;
 pub use state::AppState;

@@ -8,7 +8,7 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::access::QueryCaller;
-use super::answer;
+use super::answer::{self, Wanted};
 use super::problem::Problem;
 use super::query_string::QueryString;
 use super::state::AppState;
@@ -36,7 +36,7 @@ pub async fn answer(
     let (name, extension) = split_extension(&file)?;
     let asked = query.take_format()?;
     let format = answer::choose_format(extension.or(asked), &headers)?;
-    let numbers = query.take_numbers()?;
+    let style = query.take_style()?;
     let min_version = query
         .take("min_version")
         .map(|version| {
@@ -46,16 +46,8 @@ pub async fn answer(
         })
         .transpose()?;
     let (name, params) = (format!("{topic}/{name}"), query.rest());
-    let engine = &state.engine;
-    if headers.contains_key(axum::http::header::IF_NONE_MATCH) {
-        let key = engine.query_key(&caller.store, &name, &params, min_version).await?;
-        let etag = answer::etag(&key, format, numbers);
-        if answer::is_known(&headers, &etag) {
-            return Ok(answer::not_modified(&etag));
-        }
-    }
-    let (answer, status) = engine.query(&caller.store, &name, &params, min_version).await?;
-    answer::respond(&answer, status, format, numbers)
+    let asked = state.engine.ask(&caller.store, &name, &params, min_version).await?;
+    answer::respond(&state, caller, asked, Wanted { format, style }, &headers).await
 }
 
 /// Splits `channels.csv`; names of queries have no dot.

@@ -7,7 +7,7 @@ use axum::http::request::Parts;
 use super::problem::Problem;
 use crate::error::{Error, ErrorKind};
 use crate::query::Params;
-use crate::serve::encode::{Format, Numbers};
+use crate::serve::encode::{Format, Numbers, Style};
 
 /// The parameters of a query string, taken out one by one; what is left at the end is the query's own, or
 /// a mistake.
@@ -55,13 +55,19 @@ impl QueryString {
         Ok(self.take(name).map(parse).transpose()?)
     }
 
-    /// Takes `numbers`.
-    pub fn take_numbers(&mut self) -> Result<Numbers, Problem> {
-        match self.take("numbers").as_deref() {
-            None | Some("exact") => Ok(Numbers::Exact),
-            Some("float") => Ok(Numbers::Float),
-            Some(_) => Err(Error::invalid("numbers has to be exact or float").into()),
-        }
+    /// Takes `numbers` and `safe`.
+    pub fn take_style(&mut self) -> Result<Style, Problem> {
+        let numbers = match self.take("numbers").as_deref() {
+            None | Some("exact") => Numbers::Exact,
+            Some("float") => Numbers::Float,
+            Some(_) => return Err(Error::invalid("numbers has to be exact or float").into()),
+        };
+        let for_spreadsheets = match self.take("safe").as_deref() {
+            None => false,
+            Some("spreadsheet") => true,
+            Some(_) => return Err(Error::invalid("safe has to be spreadsheet").into()),
+        };
+        Ok(Style { numbers, for_spreadsheets })
     }
 
     /// What is left; the store was the access check's.

@@ -1,13 +1,10 @@
 //! What every request shares.
 
-use std::net::SocketAddr;
-
 use metrics_exporter_prometheus::PrometheusHandle;
 
 use super::metrics;
 use crate::engine::Engine;
 use crate::serve::access::Access;
-use crate::serve::keys::KeyStore;
 use crate::serve::options::{Limits, ServeOptions};
 use crate::serve::statements::Statements;
 
@@ -20,8 +17,7 @@ pub struct AppState {
 }
 
 impl AppState {
-    pub fn new(engine: Engine, options: &ServeOptions, keys: KeyStore, address: SocketAddr) -> Self {
-        let access = Access::new(options, keys, address);
+    pub fn new(engine: Engine, options: &ServeOptions, access: Access) -> Self {
         let statements = Statements::new(&options.limits, engine.scratch_folder());
         Self { engine, limits: options.limits.clone(), access, statements, metrics: metrics::install() }
     }

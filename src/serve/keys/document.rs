@@ -9,6 +9,7 @@ use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
 
 use crate::error::{Error, Result};
+use crate::schema::check_store;
 use crate::serve::scram::Verifier;
 
 /// Every key begins so, that leaks are found by searching for it.
@@ -86,10 +87,7 @@ pub(super) struct NewKey {
 
 impl NewKey {
     pub fn make(store: &str, scopes: &[Scope]) -> Result<Self> {
-        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-        if store.is_empty() || store.len() > 128 || !store.bytes().all(is_name) {
-            return Err(Error::invalid("a store's name is made of letters, digits, '-', '_' and '.'"));
-        }
+        check_store(store)?;
         if scopes.is_empty() {
             return Err(Error::invalid("a key needs at least one scope: land, query or admin"));
         }

@@ -118,7 +118,8 @@ fn name_at(pieces: &[Piece], at: usize) -> PgWireResult<(String, usize)> {
     let mut end = at + 1;
     while pieces.get(end).is_some_and(|piece| piece.token == Token::Period) {
         let part = pieces.get(end + 1).ok_or_else(incomplete)?;
-        name = format!("{name}.{}", part.value());
+        name.push('.');
+        name.push_str(&part.value());
         end += 2;
     }
     Ok((name, end))
@@ -242,11 +243,11 @@ fn copy(text: &Text) -> PgWireResult<Command> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::texts::cut;
+    use super::super::texts::cut_here;
     use super::*;
 
     fn of(text: &str) -> PgWireResult<Command> {
-        read(&cut(text).unwrap()[0])
+        read(&cut_here(text).unwrap()[0])
     }
 
     fn set(name: &str, value: Option<&str>) -> Command {

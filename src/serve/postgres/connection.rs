@@ -24,6 +24,7 @@ use super::door::{Door, stopped};
 use super::errors::{error, fatal};
 use super::extended::{Prepared, Speaker};
 use super::session::Session;
+use crate::serve::connections::Connection;
 
 /// How often a client whose statement runs is looked at: one that has gone wants no answer.
 const GONE_INTERVAL: Duration = Duration::from_secs(1);
@@ -37,6 +38,7 @@ pub async fn serve_connection(
     door: Arc<Door>,
     stream: TcpStream,
     tls: Option<TlsAcceptor>,
+    entered: Arc<Connection>,
     has_place: bool,
     mut stopping: watch::Receiver<bool>,
 ) -> io::Result<()> {
@@ -48,7 +50,7 @@ pub async fn serve_connection(
         // Sent before the encryption began: whoever sits in between may have put it there.
         return Ok(());
     }
-    let session = Arc::new(Session::new(door.clone(), has_place));
+    let session = Arc::new(Session::new(door.clone(), entered, has_place));
     let speaker = Arc::new(Speaker(session.clone()));
     loop {
         let message = tokio::select! {
@@ -61,6 +63,15 @@ pub async fn serve_connection(
                 continue;
             }
             () = stopped(&mut stopping) => Some(Err(fatal("57P01", "the server is stopping"))),
+        };
+        let is_cancel = matches!(message, Some(Ok(PgWireFrontendMessage::CancelRequest(_))));
+        let message = match message {
+            // Clients cancel in the clear: what they show is good for that alone.
+            Some(Ok(_)) if door.needs_tls && !socket.is_secure() && !is_cancel => {
+                let message = "this server takes encrypted connections only: connect with sslmode=require";
+                Some(Err(fatal("28000", message)))
+            }
+            message => message,
         };
         let message = match message {
             None | Some(Ok(PgWireFrontendMessage::Terminate(_))) => break,

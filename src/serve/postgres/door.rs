@@ -12,6 +12,7 @@ use tokio::task::JoinSet;
 use super::connection::serve_connection;
 use crate::engine::Engine;
 use crate::serve::access::Access;
+use crate::serve::connections::{self, Connections};
 use crate::serve::tls::Tls;
 
 /// Connections beyond the limit that are heard at once: to be refused in words, or to cancel what runs.
@@ -44,13 +45,23 @@ pub struct Door {
     pub engine: Engine,
     pub access: Access,
     pub limits: DoorLimits,
+    /// Whether a client has to encrypt.
+    pub needs_tls: bool,
+    connections: Connections,
     /// By its secret, what a connection runs, so that another one can cancel it.
     pub running: Arc<ConnectionManager>,
 }
 
 impl Door {
-    pub fn new(engine: Engine, access: Access, limits: DoorLimits) -> Self {
-        Self { engine, access, limits, running: Arc::new(ConnectionManager::new()) }
+    pub fn new(
+        engine: Engine,
+        access: Access,
+        connections: Connections,
+        limits: DoorLimits,
+        needs_tls: bool,
+    ) -> Self {
+        let running = Arc::new(ConnectionManager::new());
+        Self { engine, access, limits, needs_tls, connections, running }
     }
 }
 
@@ -72,8 +83,8 @@ pub async fn serve(door: Door, listener: TcpListener, tls: Option<Tls>, mut stop
                 continue;
             }
         };
-        let socket = match accepted {
-            Ok((socket, _)) => socket,
+        let (socket, peer) = match accepted {
+            Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a Postgres connection could not be accepted");
                 tokio::time::sleep(ACCEPT_PAUSE).await;
@@ -83,12 +94,17 @@ pub async fn serve(door: Door, listener: TcpListener, tls: Option<Tls>, mut stop
         let place = places.clone().try_acquire_owned();
         let has_place = place.is_ok();
         let Ok(place) = place.or_else(|_| beyond.clone().try_acquire_owned()) else { continue };
+        let Some(entered) = door.connections.enter(connections::Door::Postgres, peer.ip()) else { continue };
         let (door, acceptor, stopping) = (door.clone(), acceptor.clone(), stopping.clone());
         connections.spawn(async move {
-            if let Err(error) = serve_connection(door, socket, acceptor, has_place, stopping).await {
+            // It may be silent for hours, and gives way to nobody: its start has a limit of its own.
+            let kept = entered.begin();
+            let connection = Arc::clone(&entered);
+            let served = serve_connection(door, socket, acceptor, connection, has_place, stopping);
+            if let Err(error) = served.await {
                 tracing::debug!(%error, "a Postgres connection broke");
             }
-            drop(place);
+            drop((kept, entered, place));
         });
     }
     while connections.join_next().await.is_some() {}

@@ -41,7 +41,7 @@ pub fn refused(refusal: &Refusal) -> (&'static str, String) {
     let code = match refusal {
         Refusal::NoKey | Refusal::Scope(_) | Refusal::Store => "28000",
         Refusal::UnknownKey => "28P01",
-        Refusal::Busy => "53300",
+        Refusal::Busy | Refusal::Connections | Refusal::TooFast(_) => "53300",
         Refusal::Failed(cause) => sqlstate(cause),
     };
     (code, refusal.message())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use bytes::Bytes;
 use datafusion::sql::sqlparser::tokenizer::Token;
 use futures::sink::{Sink, SinkExt};
 use pgwire::api::portal::{Format, Portal, PortalExecutionState};
@@ -31,7 +32,10 @@ use super::parameters;
 use super::rows::{Columns, pg_type};
 use super::session::Session;
 use super::simple::{Outcome, in_order};
-use super::texts::{self, Piece};
+use super::texts::{self, Piece, Text};
+
+/// What the values of a connection's portals may take together, in messages of the greatest length.
+const BOUND_MESSAGES: usize = 2;
 
 /// A statement that was parsed, and what is known of it before it has values.
 #[derive(Debug, Clone)]
@@ -68,7 +72,7 @@ impl QueryParser for Session {
         C: ClientInfo + Unpin + Send + Sync,
     {
         self.check_size(sql)?;
-        let statements = texts::cut(sql)?;
+        let statements = texts::cut(sql).await?;
         let statement = match &*statements {
             [] => return Ok(None),
             [statement] => statement,
@@ -103,7 +107,7 @@ impl Session {
                 return Ok(Prepared { command: Arc::new(command), parameters: Vec::new(), columns });
             }
         };
-        let (placeholders, lists) = placeholders(sql)?;
+        let (placeholders, lists) = placeholders(&texts::cut(sql).await?)?;
         let given = |place: usize| types.get(place).cloned().flatten().filter(|kind| *kind != Type::UNKNOWN);
         let fallback =
             |place: usize| if lists.contains(&(place + 1)) { Type::TEXT_ARRAY } else { Type::TEXT };
@@ -140,12 +144,11 @@ impl Session {
 }
 
 /// A text's placeholders: the greatest number, and those that stand alone in `any(..)` or `all(..)`, which are lists.
-fn placeholders(sql: &str) -> PgWireResult<(usize, HashSet<usize>)> {
+fn placeholders(statements: &[Text]) -> PgWireResult<(usize, HashSet<usize>)> {
     let number = |piece: &Piece| match &piece.token {
         Token::Placeholder(name) => name.strip_prefix('$').and_then(|number| number.parse::<usize>().ok()),
         _ => None,
     };
-    let statements = texts::cut(sql)?;
     let pieces: Vec<&Piece> = statements.iter().flat_map(|statement| &statement.pieces).collect();
     let count = pieces.iter().filter_map(|piece| number(piece)).max().unwrap_or(0);
     if count > usize::from(u16::MAX) {
@@ -178,9 +181,24 @@ impl Session {
         self.run(client, &command, &values, &portal.result_column_format).await
     }
 
-    fn check_count(&self, names: &HashSet<String>, name: &str) -> PgWireResult<()> {
+    /// Whether there is room for a portal that is bound to so many bytes. One of the same name is replaced.
+    fn check_portal(&self, name: &str, bytes: usize) -> PgWireResult<()> {
+        let state = self.state();
+        self.check_count(state.portals.len(), state.portals.contains_key(name))?;
+        let others = state.portals.iter().filter(|(other, _)| *other != name);
+        let bound: usize = others.map(|(_, bytes)| bytes).sum();
+        let most = BOUND_MESSAGES * self.door.limits.message_bytes;
+        if bound + bytes > most {
+            let message =
+                format!("the portals of a connection are bound to at most {most} bytes: close some");
+            return Err(error("54000", message));
+        }
+        Ok(())
+    }
+
+    fn check_count(&self, count: usize, is_there: bool) -> PgWireResult<()> {
         let most = self.door.limits.statements;
-        if names.len() >= most && !names.contains(name) {
+        if count >= most && !is_there {
             return Err(error("54000", format!("a connection keeps at most {most} statements: close some")));
         }
         Ok(())
@@ -204,7 +222,10 @@ impl ExtendedQueryHandler for Speaker {
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
         let name = message.name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned());
-        self.0.check_count(&self.0.state().statements, &name)?;
+        {
+            let statements = &self.0.state().statements;
+            self.0.check_count(statements.len(), statements.contains(&name))?;
+        }
         let types: Vec<_> = message.type_oids.iter().map(|oid| Type::from_oid(*oid)).collect();
         match self.0.parse_sql(client, &message.query, &types).await? {
             Some(prepared) => {
@@ -227,7 +248,8 @@ impl ExtendedQueryHandler for Speaker {
     {
         let statement = message.statement_name.as_deref().unwrap_or(DEFAULT_NAME);
         let name = message.portal_name.clone().unwrap_or_else(|| DEFAULT_NAME.to_owned());
-        self.0.check_count(&self.0.state().portals, &name)?;
+        let bytes = message.parameters.iter().flatten().map(Bytes::len).sum();
+        self.0.check_portal(&name, bytes)?;
         match client.portal_store().get_statement(statement) {
             Some(Entry::Value(statement)) => {
                 let portal = Portal::try_new(&message, statement)?;
@@ -236,7 +258,7 @@ impl ExtendedQueryHandler for Speaker {
             Some(Entry::Empty) => client.portal_store().put_empty_portal(&name),
             None => return Err(PgWireError::StatementNotFound(statement.to_owned())),
         }
-        self.0.state().portals.insert(name);
+        self.0.state().portals.insert(name, bytes);
         client.feed(PgWireBackendMessage::BindComplete(BindComplete::new())).await?;
         Ok(())
     }

@@ -23,6 +23,7 @@ use super::startup::Handshake;
 use crate::error::Error;
 use crate::query::{Described, Dialect, ResultStream, Values};
 use crate::serve::access::{Caller, Refusal};
+use crate::serve::connections::Connection;
 use crate::serve::keys::Scope;
 
 /// Batches of an answer that is being computed.
@@ -31,6 +32,7 @@ pub type Batches = BoxStream<'static, PgWireResult<RecordBatch>>;
 /// One connection's own.
 pub struct Session {
     pub door: Arc<Door>,
+    pub connection: Arc<Connection>,
     /// Whether the connection is within the limit; one beyond it may only cancel.
     pub has_place: bool,
     state: Mutex<State>,
@@ -43,9 +45,10 @@ pub struct State {
     pub who: Option<Who>,
     pub settings: Settings,
     pub cursors: HashMap<String, Cursor>,
-    /// Names of prepared statements and of portals, to count them and to forget them all.
+    /// Names of prepared statements, to count them and to forget them all.
     pub statements: HashSet<String>,
-    pub portals: HashSet<String>,
+    /// The same of portals, with the bytes of the values that each is bound to.
+    pub portals: HashMap<String, usize>,
     /// What another connection cancels, and what ends that when this one does.
     pub cancel: Option<(Arc<ConnectionHandle>, ConnectionGuard)>,
 }
@@ -59,8 +62,8 @@ pub struct Who {
 }
 
 impl Session {
-    pub fn new(door: Arc<Door>, has_place: bool) -> Self {
-        Self { door, has_place, state: Mutex::default() }
+    pub fn new(door: Arc<Door>, connection: Arc<Connection>, has_place: bool) -> Self {
+        Self { door, connection, has_place, state: Mutex::default() }
     }
 
     pub fn state(&self) -> MutexGuard<'_, State> {
@@ -157,7 +160,11 @@ impl Session {
         let admitted = self.door.access.admit_again(who.key.as_deref(), &who.store, Scope::Query).await;
         let caller = admitted.map_err(|refusal| {
             let (code, message) = refused(&refusal);
-            if matches!(refusal, Refusal::Busy) { error(code, message) } else { fatal(code, message) }
+            if matches!(refusal, Refusal::Busy | Refusal::TooFast(_)) {
+                error(code, message)
+            } else {
+                fatal(code, message)
+            }
         })?;
         Ok((caller, deadline))
     }

@@ -51,7 +51,7 @@ impl SimpleQueryHandler for Session {
     {
         client.set_state(PgWireConnectionState::QueryInProgress);
         self.check_size(&query.query)?;
-        let statements = texts::cut(&query.query)?;
+        let statements = texts::cut(&query.query).await?;
         if statements.len() > STATEMENTS {
             return Err(error("54000", format!("a text has at most {STATEMENTS} statements")));
         }

@@ -210,7 +210,9 @@ impl Session {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
-        access::check(&key, store.as_deref(), Scope::Query).map_err(|refusal| refusal_of(&refusal))?;
+        access::check(&key, store.as_deref(), Scope::Query)
+            .and_then(|()| self.door.access.check_connections(&self.connection, &key.id))
+            .map_err(|refusal| refusal_of(&refusal))?;
         self.admit_as(client, Who { store: key.store, key: Some(key.id) }).await
     }
 

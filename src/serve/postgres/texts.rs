@@ -36,60 +36,66 @@ impl Piece {
 
 /// One statement of a text.
 #[derive(Debug)]
-pub struct Text<'a> {
-    pub sql: &'a str,
+pub struct Text {
+    pub sql: String,
     pub pieces: Vec<Piece>,
 }
 
-/// Cuts a text at its semicolons; empty statements are left out.
-pub fn cut(text: &str) -> PgWireResult<Vec<Text<'_>>> {
+/// Cuts a text at its semicolons, on a thread where that may take a while; empty statements are left out.
+pub async fn cut(text: &str) -> PgWireResult<Vec<Text>> {
+    let text = text.to_owned();
+    let cut = tokio::task::spawn_blocking(move || cut_here(&text)).await;
+    cut.map_err(|_| error("XX000", "reading the statement stopped unexpectedly"))?
+}
+
+/// The same on this thread.
+pub fn cut_here(text: &str) -> PgWireResult<Vec<Text>> {
     let tokens = Tokenizer::new(&PostgreSqlDialect {}, text)
         .tokenize_with_location()
         .map_err(|cause| error("42601", cause.to_string()))?;
-    let starts = Offsets::new(text);
+    let mut offsets = Offsets::new(text);
     let mut statements = Vec::new();
     let (mut pieces, mut start) = (Vec::new(), 0);
     for token in tokens {
-        let at = starts.of(token.span.start);
+        let at = offsets.of(token.span.start);
         match token.token {
             Token::Whitespace(_) | Token::EOF => {}
             Token::SemiColon => {
-                statements.push(Text { sql: &text[start..at], pieces: std::mem::take(&mut pieces) });
+                let sql = text[start..at].to_owned();
+                statements.push(Text { sql, pieces: std::mem::take(&mut pieces) });
                 start = at + 1;
             }
             token => pieces.push(Piece { token, start: at - start }),
         }
     }
-    statements.push(Text { sql: &text[start..], pieces });
+    statements.push(Text { sql: text[start..].to_owned(), pieces });
     statements.retain(|statement| !statement.pieces.is_empty());
     Ok(statements)
 }
 
-/// Where lines and columns, which count characters, are in a text's bytes.
+/// Where lines and columns, which count characters, are in a text's bytes. Places are asked for in their order, so that
+/// the text is walked once.
 struct Offsets<'a> {
-    lines: Vec<&'a str>,
-    starts: Vec<usize>,
-    end: usize,
+    rest: std::str::Chars<'a>,
+    /// The place of the next character.
+    next: Location,
+    length: usize,
 }
 
 impl<'a> Offsets<'a> {
     fn new(text: &'a str) -> Self {
-        let lines: Vec<&str> = text.split_inclusive('\n').collect();
-        let starts = lines.iter().scan(0, |start, line| {
-            let this = *start;
-            *start += line.len();
-            Some(this)
-        });
-        Self { starts: starts.collect(), lines, end: text.len() }
+        Self { rest: text.chars(), next: Location::new(1, 1), length: text.len() }
     }
 
-    fn of(&self, place: Location) -> usize {
-        let line = (place.line as usize).saturating_sub(1);
-        let (Some(start), Some(text)) = (self.starts.get(line), self.lines.get(line)) else {
-            return self.end;
-        };
-        let column = (place.column as usize).saturating_sub(1);
-        start + text.char_indices().nth(column).map_or(text.len(), |(at, _)| at)
+    fn of(&mut self, place: Location) -> usize {
+        while (self.next.line, self.next.column) < (place.line, place.column) {
+            match self.rest.next() {
+                Some('\n') => self.next = Location::new(self.next.line + 1, 1),
+                Some(_) => self.next.column += 1,
+                None => break,
+            }
+        }
+        self.length - self.rest.as_str().len()
     }
 }
 
@@ -98,7 +104,7 @@ mod tests {
     use super::*;
 
     fn texts(text: &str) -> Vec<String> {
-        cut(text).unwrap().into_iter().map(|statement| statement.sql.trim().to_owned()).collect()
+        cut_here(text).unwrap().into_iter().map(|statement| statement.sql.trim().to_owned()).collect()
     }
 
     #[test]
@@ -108,13 +114,24 @@ mod tests {
             ["select ';'", "select 'ä;b'\n, \"c;d\" -- e;f", "select 2",]
         );
         assert_eq!(texts(" ;; \n"), [""; 0]);
-        assert!(cut("select 'open").is_err());
+        assert!(cut_here("select 'open").is_err());
+    }
+
+    #[test]
+    fn every_piece_of_a_long_line_knows_where_it_begins() {
+        // Once for each piece, the line from its beginning would be 12 billion characters.
+        let text = format!("select 'ä{}'{}", "b".repeat(50_000), ", 1".repeat(100_000));
+        let statement = &cut_here(&text).unwrap()[0];
+        let ones =
+            statement.pieces.iter().filter(|piece| piece.token == Token::Number("1".to_owned(), false));
+        assert!(ones.clone().all(|piece| statement.sql[piece.start..].starts_with('1')));
+        assert_eq!(ones.count(), 100_000);
     }
 
     #[test]
     fn a_piece_knows_where_it_begins() {
         let text = "select 1;\n declare ü cursor for\n select 'ß', 2";
-        let statement = &cut(text).unwrap()[1];
+        let statement = &cut_here(text).unwrap()[1];
         let query = statement.pieces.iter().find(|piece| piece.word() == "select").unwrap();
         assert_eq!(&statement.sql[query.start..], "select 'ß', 2");
     }

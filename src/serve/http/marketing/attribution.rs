@@ -1,5 +1,6 @@
 //! `GET /api/marketing/analytics/attribution`: credited revenue by channel under one model.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
@@ -8,9 +9,10 @@ use axum::response::Response;
 use chrono::Utc;
 use serde_json::{Map, Value};
 
-use super::period::Asked;
+use super::period::{Asked, Period};
 use super::reply;
 use crate::error::Result;
+use crate::query::Answer;
 use crate::serve::http::access::QueryCaller;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::query_string::QueryString;
@@ -30,9 +32,20 @@ pub async fn attribution(
     let period = asked.period(settings.zone, Utc::now())?;
     let mut params = period.params();
     params.insert("model".into(), model.clone());
-    let answer = engine.query(store, "attribution/by_channel", &params, None).await?;
-    let groups = reply::by_currency(&answer.0)?;
-    let main = reply::main_currency(&groups, &settings.currency);
+    let asked = engine.ask(store, "attribution/by_channel", &params, None).await?;
+    let (name, own) = (format!("attribution/{model}"), settings.currency.clone());
+    let compose = move |answers: &[Arc<Answer>]| compose(answers, &own, model, period);
+    reply::composed(&state, &headers, &settings, &name, vec![asked], compose).await
+}
+
+fn compose(
+    answers: &[Arc<Answer>],
+    own_currency: &str,
+    model: String,
+    period: Period,
+) -> Result<Map<String, Value>> {
+    let groups = reply::by_currency(reply::only(answers)?)?;
+    let main = reply::main_currency(&groups, own_currency);
     let mut parts = groups
         .into_iter()
         .map(|(currency, rows)| {
@@ -42,12 +55,12 @@ pub async fn attribution(
                 .collect::<Result<Map<String, Value>>>()?;
             Ok((currency, Map::from_iter([("attribution".to_owned(), Value::from(credits))])))
         })
-        .collect::<Result<std::collections::BTreeMap<_, _>>>()?;
+        .collect::<Result<BTreeMap<_, _>>>()?;
     parts
         .entry(main.clone())
         .or_insert_with(|| Map::from_iter([("attribution".to_owned(), Value::Object(Map::new()))]));
     let mut data = Map::from_iter([("model".to_owned(), Value::from(model))]);
     reply::spread(&mut data, parts, &main);
     data.insert("date_range".into(), period.json());
-    Ok(reply::reply(data, &[answer], &headers)?)
+    Ok(data)
 }

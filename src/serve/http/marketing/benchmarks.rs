@@ -12,6 +12,7 @@ use super::period::Asked;
 use super::reply;
 use super::rows::Row;
 use crate::error::Result;
+use crate::query::Answer;
 use crate::serve::http::access::QueryCaller;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::query_string::QueryString;
@@ -33,12 +34,17 @@ pub async fn benchmarks(
     let mut params = asked.period(settings.zone, Utc::now())?.params();
     params.insert("channel".into(), channel);
     params.extend(industry.map(|industry| ("industry".to_owned(), industry)));
-    let answer = engine.query(store, "performance/benchmarks", &params, None).await?;
-    let mut groups = reply::by_currency(&answer.0)?;
-    let main = reply::main_currency(&groups, &settings.currency);
+    let asked = engine.ask(store, "performance/benchmarks", &params, None).await?;
+    let own = settings.currency.clone();
+    let compose = move |answers: &[Arc<Answer>]| compose(answers, &own);
+    reply::composed(&state, &headers, &settings, "benchmarks", vec![asked], compose).await
+}
+
+fn compose(answers: &[Arc<Answer>], own_currency: &str) -> Result<Map<String, Value>> {
+    let mut groups = reply::by_currency(reply::only(answers)?)?;
+    let main = reply::main_currency(&groups, own_currency);
     let rows = groups.remove(&main).unwrap_or_default();
-    let data = rows.iter().map(|row| Ok((row.text("metric")?, metric(*row)?))).collect::<Result<_>>()?;
-    Ok(reply::reply(data, &[answer], &headers)?)
+    rows.iter().map(|row| Ok((row.text("metric")?, metric(*row)?))).collect()
 }
 
 /// Rates are shown in percent, as the benchmarks beside them are.

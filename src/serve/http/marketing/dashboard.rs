@@ -10,10 +10,11 @@ use chrono::Utc;
 use serde_json::{Map, Value, json};
 
 use super::money::Money;
-use super::period::Asked;
+use super::period::{Asked, Period};
 use super::reply;
 use super::rows::Row;
 use crate::error::{Error, Result};
+use crate::query::Answer;
 use crate::serve::http::access::QueryCaller;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::query_string::QueryString;
@@ -31,16 +32,26 @@ pub async fn dashboard(
     let settings = reply::settings(engine, store).await?;
     let period = asked.period(settings.zone, Utc::now())?;
     let (now, before) = (period.params(), period.previous().params());
-    let current = engine.query(store, "performance/channels", &now, None).await?;
-    let previous = engine.query(store, "performance/channels", &before, None).await?;
+    let current = engine.ask(store, "performance/channels", &now, None).await?;
+    let previous = engine.ask(store, "performance/channels", &before, None).await?;
+    let own = settings.currency.clone();
+    let compose = move |answers: &[Arc<Answer>]| compose(answers, &own, period);
+    reply::composed(&state, &headers, &settings, "dashboard", vec![current, previous], compose).await
+}
+
+/// The document of the current period's answer and the previous one's.
+fn compose(answers: &[Arc<Answer>], own_currency: &str, period: Period) -> Result<Map<String, Value>> {
+    let [current, previous] = answers else {
+        return Err(Error::internal("a dashboard has two periods"));
+    };
     let mut currencies: BTreeMap<String, (Channels, Channels)> = BTreeMap::new();
-    for (currency, rows) in reply::by_currency(&current.0)? {
+    for (currency, rows) in reply::by_currency(current)? {
         currencies.entry(currency).or_default().0 = channels(&rows)?;
     }
-    for (currency, rows) in reply::by_currency(&previous.0)? {
+    for (currency, rows) in reply::by_currency(previous)? {
         currencies.entry(currency).or_default().1 = channels(&rows)?;
     }
-    let main = reply::main_currency(&currencies, &settings.currency);
+    let main = reply::main_currency(&currencies, own_currency);
     currencies.entry(main.clone()).or_default();
     let parts = currencies
         .into_iter()
@@ -49,7 +60,7 @@ pub async fn dashboard(
     let mut data = Map::new();
     reply::spread(&mut data, parts, &main);
     data.insert("date_range".into(), period.json());
-    Ok(reply::reply(data, &[current, previous], &headers)?)
+    Ok(data)
 }
 
 type Channels = BTreeMap<String, Channel>;

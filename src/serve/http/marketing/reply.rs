@@ -3,33 +3,39 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::Json;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
 use super::rows::{Row, rows};
-use crate::engine::{CacheStatus, Engine};
+use crate::engine::{Asked, CacheStatus, Engine};
 use crate::error::{Error, Result};
 use crate::query::{Answer, Params};
+use crate::serve::encode::{Format, encode_aside};
 use crate::serve::http::answer;
+use crate::serve::http::packing::Packing;
+use crate::serve::http::problem::Problem;
+use crate::serve::http::state::AppState;
 
 /// What a store says about itself.
 pub struct Settings {
     pub zone: Tz,
     pub currency: String,
+    /// Changes with them.
+    key: String,
 }
 
 /// Reads the store's time zone and currency; UTC and no currency where it has not said.
 pub async fn settings(engine: &Engine, store: &str) -> Result<Settings> {
     let (answer, _) = engine.query(store, "stores/settings", &Params::new(), None).await?;
     let Some(row) = rows(&answer).next() else {
-        return Ok(Settings { zone: Tz::UTC, currency: String::new() });
+        return Ok(Settings { zone: Tz::UTC, currency: String::new(), key: answer.key.clone() });
     };
     let zone = row.text("timezone")?;
-    Ok(Settings { zone: zone.parse().unwrap_or(Tz::UTC), currency: row.text("currency")? })
+    let (zone, currency) = (zone.parse().unwrap_or(Tz::UTC), row.text("currency")?);
+    Ok(Settings { zone, currency, key: answer.key.clone() })
 }
 
 /// The rows of an answer by their currency.
@@ -39,6 +45,14 @@ pub fn by_currency(answer: &Answer) -> Result<BTreeMap<String, Vec<Row<'_>>>> {
         groups.entry(row.text("currency")?).or_default().push(row);
     }
     Ok(groups)
+}
+
+/// The answer of an endpoint that asks one query.
+pub fn only(answers: &[Arc<Answer>]) -> Result<&Answer> {
+    match answers {
+        [answer] => Ok(answer),
+        _ => Err(Error::internal("an endpoint of one query has another number of answers")),
+    }
 }
 
 /// The currency that the answer speaks of: the store's own, else the first by name.
@@ -62,28 +76,46 @@ pub fn spread(data: &mut Map<String, Value>, mut groups: BTreeMap<String, Map<St
     }
 }
 
-/// `{"success": true, "data": ..}` with the headers of a cached answer. Answers `304` to a client that has it.
-pub fn reply(
-    data: Map<String, Value>,
-    answers: &[(Arc<Answer>, CacheStatus)],
+/// `{"success": true, "data": ..}`, composed of the answers to `parts`, and kept until one of them changes. The `name` has
+/// what the data says besides them.
+pub async fn composed(
+    state: &AppState,
     request: &HeaderMap,
-) -> Result<Response> {
-    let body =
-        Map::from_iter([("success".to_owned(), Value::Bool(true)), ("data".to_owned(), Value::Object(data))]);
-    let body = Value::Object(body);
-    // The settings are in the data, so the document itself is what the validator names.
-    let etag = format!("\"{}\"", hex::encode(&Sha256::digest(body.to_string())[..16]));
+    settings: &Settings,
+    name: &str,
+    parts: Vec<Asked>,
+    compose: impl FnOnce(&[Arc<Answer>]) -> Result<Map<String, Value>> + Send + 'static,
+) -> Result<Response, Problem> {
+    let mut hasher = Sha256::new();
+    for part in [name, &settings.key].into_iter().chain(parts.iter().map(Asked::key)) {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    let etag = format!("\"api-{}\"", hex::encode(&hasher.finalize()[..16]));
     if answer::is_known(request, &etag) {
         return Ok(answer::not_modified(&etag));
     }
-    let (oldest, _) = answers
-        .iter()
-        .min_by_key(|(answer, _)| answer.computed_at)
-        .ok_or_else(|| Error::internal("an endpoint asked no query"))?;
-    let all_hit = answers.iter().all(|(_, status)| *status == CacheStatus::Hit);
-    let mut response = Json(body).into_response();
-    let headers = response.headers_mut();
-    answer::validators(headers, &etag);
-    answer::provenance(headers, oldest, if all_hit { CacheStatus::Hit } else { CacheStatus::Miss });
-    Ok(response)
+    let packing = Packing::choose(request);
+    let key = format!("{etag}-{}", packing.name().unwrap_or_default());
+    if let Some(kept) = state.engine.kept_encoding(&key).await {
+        return Ok(answer::whole(&kept, CacheStatus::Hit, Format::Json, &etag));
+    }
+    let (mut answers, mut status) = (Vec::new(), CacheStatus::Hit);
+    for part in parts {
+        let (answer, was_there) = state.engine.answer(part).await?;
+        if was_there == CacheStatus::Miss {
+            status = CacheStatus::Miss;
+        }
+        answers.push(answer);
+    }
+    let encode = encode_aside(move || {
+        let oldest = answers.iter().min_by_key(|answer| answer.computed_at);
+        let oldest = oldest.ok_or_else(|| Error::internal("an endpoint asked no query"))?;
+        let body =
+            [("success".to_owned(), Value::Bool(true)), ("data".to_owned(), compose(&answers)?.into())];
+        let body = Value::Object(Map::from_iter(body)).to_string();
+        answer::packed(body.into_bytes(), packing, oldest)
+    });
+    let kept = state.engine.keep_encoding(key, encode).await?;
+    Ok(answer::whole(&kept, status, Format::Json, &etag))
 }

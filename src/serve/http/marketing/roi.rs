@@ -10,9 +10,10 @@ use chrono::Utc;
 use serde_json::{Map, Value, json};
 
 use super::money::Money;
-use super::period::Asked;
+use super::period::{Asked, Period};
 use super::reply;
 use crate::error::{Error, Result};
+use crate::query::Answer;
 use crate::serve::http::access::QueryCaller;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::query_string::QueryString;
@@ -32,10 +33,21 @@ pub async fn roi(
     let period = asked.period(settings.zone, Utc::now())?;
     let mut params = period.params();
     params.insert("model".into(), "linear".into());
-    let answer = engine.query(store, "attribution/by_channel", &params, None).await?;
+    let asked = engine.ask(store, "attribution/by_channel", &params, None).await?;
+    let (name, own) = (format!("roi/{channel}"), settings.currency.clone());
+    let compose = move |answers: &[Arc<Answer>]| compose(answers, &own, channel, period);
+    reply::composed(&state, &headers, &settings, &name, vec![asked], compose).await
+}
+
+fn compose(
+    answers: &[Arc<Answer>],
+    own_currency: &str,
+    channel: String,
+    period: Period,
+) -> Result<Map<String, Value>> {
     let wanted = channel.trim().to_lowercase();
     let mut parts = BTreeMap::new();
-    for (currency, rows) in reply::by_currency(&answer.0)? {
+    for (currency, rows) in reply::by_currency(reply::only(answers)?)? {
         for row in rows {
             if row.text("channel")?.to_lowercase() == wanted {
                 let (revenue, cost) = (row.money("credited_revenue")?, row.money("cost")?);
@@ -43,7 +55,7 @@ pub async fn roi(
             }
         }
     }
-    let main = reply::main_currency(&parts, &settings.currency);
+    let main = reply::main_currency(&parts, own_currency);
     // A channel without touches and spend earned nothing and cost nothing.
     if !parts.contains_key(&main) {
         parts.insert(main.clone(), part(Money::ZERO, Money::ZERO, Value::Null, Value::Null)?);
@@ -51,7 +63,7 @@ pub async fn roi(
     let mut data = Map::from_iter([("channel".to_owned(), Value::from(channel))]);
     reply::spread(&mut data, parts, &main);
     data.insert("date_range".into(), period.json());
-    Ok(reply::reply(data, &[answer], &headers)?)
+    Ok(data)
 }
 
 /// `roi` is in percent; it and `roas` are null where there was no cost.

@@ -3,7 +3,7 @@
 use axum::http::HeaderMap;
 
 use crate::error::{Error, Result};
-use crate::serve::encode::{Format, Numbers};
+use crate::serve::encode::{Format, Style};
 use crate::serve::http::answer;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::query_string::QueryString;
@@ -15,7 +15,7 @@ pub const STATEMENT: &str = "tributary-statement";
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Way {
     /// Its rows leave as they are computed.
-    Rows { format: Format, numbers: Numbers },
+    Rows { format: Format, style: Style },
     /// It is begun, and its rows wait.
     Job,
     /// It is planned, to see what it returns and reads.
@@ -34,10 +34,10 @@ pub fn way(mut query: QueryString, headers: &HeaderMap) -> Result<Way, Problem> 
         Some("analyze") => Some(true),
         Some(_) => return Err(Error::invalid("explain has to be plan or analyze").into()),
     };
-    let (format, numbers) = (query.take_format()?, query.take_numbers()?);
-    query.end(&["async", "dry_run", "explain", "format", "numbers", "store"])?;
+    let (format, style) = (query.take_format()?, query.take_style()?);
+    query.end(&["async", "dry_run", "explain", "format", "numbers", "safe", "store"])?;
     match (is_dry_run, explain, is_async) {
-        (false, None, false) => Ok(Way::Rows { format: answer::choose_format(format, headers)?, numbers }),
+        (false, None, false) => Ok(Way::Rows { format: answer::choose_format(format, headers)?, style }),
         (false, None, true) => Ok(Way::Job),
         (true, None, false) => Ok(Way::DryRun),
         (false, Some(measured), false) => Ok(Way::Explain { measured }),
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn one_way_is_chosen_and_two_are_refused() {
-        let rows = Way::Rows { format: Format::Csv, numbers: Numbers::Exact };
+        let rows = Way::Rows { format: Format::Csv, style: Style::default() };
         assert_eq!(asked("format=csv", None).unwrap(), rows);
         assert_eq!(asked("format=csv&dry_run=0&async=false", None).unwrap(), rows);
         assert_eq!(asked("dry_run=1", None).unwrap(), Way::DryRun);

@@ -87,10 +87,10 @@ pub async fn result(
     headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let format = answer::choose_format(query.take_format()?, &headers)?;
-    let numbers = query.take_numbers()?;
+    let style = query.take_style()?;
     let (offset, limit) =
         (query.take_count("offset")?.unwrap_or(0), query.take_count("limit")?.unwrap_or(u64::MAX));
-    query.end(&["format", "limit", "numbers", "offset", "store"])?;
+    query.end(&["format", "limit", "numbers", "offset", "safe", "store"])?;
     let statement = state.statements.get(&caller.store, &id)?;
     let kept = match statement.state() {
         Stage::Succeeded(kept) => kept,
@@ -103,10 +103,10 @@ pub async fn result(
         }
     };
     let deadline = Instant::now() + state.limits.request_timeout;
-    let wire = Wire { format, numbers, data_version: kept.data_version.clone(), deadline };
+    let wire = Wire { format, style, data_version: kept.data_version.clone(), deadline };
     let mut rows = Box::pin(kept.read(offset, limit)).fuse();
     let first = rows.next().await.transpose()?;
-    let mut response = respond(&state, &kept.schema, first, rows, &wire, Held::new(caller, None))?;
+    let mut response = respond(&state, &kept.schema, first, rows, &wire, Held::new(caller, None)).await?;
     response.headers_mut().insert("tributary-rows", HeaderValue::from(kept.rows()));
     Ok(response)
 }

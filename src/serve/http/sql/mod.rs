@@ -8,4 +8,5 @@ mod rows;
 mod run;
 
 pub use jobs::{delete, result, status};
+pub use rows::{Held, Wire, respond as respond_with_rows};
 pub use run::run;

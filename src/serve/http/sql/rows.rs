@@ -14,7 +14,7 @@ use tokio::time::Instant;
 use crate::error::{Error, Result};
 use crate::query::Params;
 use crate::serve::access::Caller;
-use crate::serve::encode::{EncodeOptions, Encoder, Format, Numbers};
+use crate::serve::encode::{EncodeOptions, Encoder, Format, Style, finish_aside, write_aside};
 use crate::serve::http::answer;
 use crate::serve::http::state::AppState;
 use crate::serve::statements::Running;
@@ -53,7 +53,7 @@ pub async fn answer(
     text: &str,
     params: &Params,
     format: Format,
-    numbers: Numbers,
+    style: Style,
 ) -> Result<Response> {
     let deadline = Instant::now() + state.limits.request_timeout;
     let begun = async {
@@ -66,21 +66,21 @@ pub async fn answer(
         Ok::<_, Error>((schema, first, batches, answer.data_version))
     };
     let (schema, first, rest, data_version) = statement.unless_cancelled(begun).await?;
-    let wire = Wire { format, numbers, data_version, deadline };
+    let wire = Wire { format, style, data_version, deadline };
     let held = Held::new(caller, Some(statement));
-    respond(state, &schema, first, rest, &wire, held)
+    respond(state, &schema, first, rest, &wire, held).await
 }
 
 /// How rows leave.
 pub struct Wire {
     pub format: Format,
-    pub numbers: Numbers,
+    pub style: Style,
     pub data_version: String,
     pub deadline: Instant,
 }
 
 /// Streams rows. The first of them are encoded before the status is sent, too.
-pub fn respond(
+pub async fn respond(
     state: &AppState,
     schema: &SchemaRef,
     first: Option<RecordBatch>,
@@ -89,7 +89,7 @@ pub fn respond(
     held: Held,
 ) -> Result<Response> {
     let options = EncodeOptions {
-        numbers: wire.numbers,
+        style: wire.style,
         data_version: wire.data_version.clone(),
         folder: Some(state.engine.scratch_folder().to_owned()),
     };
@@ -97,7 +97,7 @@ pub fn respond(
     let mut begun = Vec::new();
     if let Some(first) = first {
         held.count(&first);
-        encoder.write(&first, &mut begun)?;
+        (encoder, begun) = write_aside(encoder, first).await?;
     }
     let begun = (!begun.is_empty()).then(|| Ok(Bytes::from(begun)));
     let rest = encoded(rest, encoder, wire.deadline, held);
@@ -119,36 +119,21 @@ fn encoded(
 ) -> impl Stream<Item = Result<Bytes>> + Send + 'static {
     let state = Some((batches, encoder, held));
     futures::stream::try_unfold(state, move |state| async move {
-        let Some((mut batches, mut encoder, held)) = state else { return Ok(None) };
+        let Some((mut batches, encoder, held)) = state else { return Ok(None) };
         let next = async { batches.next().await.transpose() };
         let next = tokio::time::timeout_at(deadline, held.wait(next)).await;
         let next = next.unwrap_or_else(|_| Err(Error::timeout("the query took too long")));
-        let next = next.inspect_err(|error| tracing::warn!("an answer was cut: {error}"));
-        let mut bytes = Vec::new();
-        let rest = if let Some(batch) = next? {
+        let next_bytes = async {
+            let Some(batch) = next? else { return Ok((finish_aside(encoder).await?, None)) };
             held.count(&batch);
-            encoder
-                .write(&batch, &mut bytes)
-                .inspect_err(|error| tracing::warn!("an answer was cut: {error}"))?;
-            Some((batches, encoder, held))
-        } else {
-            bytes = finish(encoder).await?;
-            None
+            let (encoder, bytes) = write_aside(encoder, batch).await?;
+            Ok((bytes, Some((batches, encoder, held))))
         };
+        let (bytes, rest) =
+            next_bytes.await.inspect_err(|error: &Error| tracing::warn!("an answer was cut: {error}"))?;
         Ok(Some((Bytes::from(bytes), rest)))
     })
     .filter(|bytes| std::future::ready(!matches!(bytes, Ok(bytes) if bytes.is_empty())))
-}
-
-/// What completes the document; a spreadsheet is packed only now, which takes its time.
-async fn finish(encoder: Encoder) -> Result<Vec<u8>> {
-    let finish = move || {
-        let mut bytes = Vec::new();
-        encoder.finish(&mut bytes).map(|()| bytes)
-    };
-    tokio::task::spawn_blocking(finish)
-        .await
-        .map_err(|error| Error::internal("encoding stopped unexpectedly").with_source(error))?
 }
 
 #[cfg(test)]

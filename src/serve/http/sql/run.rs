@@ -46,8 +46,8 @@ async fn answer(
         (HeaderName::from_static(STATEMENT), HeaderValue::from_str(&statement.id).map_err(unnameable)?);
     let engine = &state.engine;
     let answered = match way {
-        Way::Rows { format, numbers } => {
-            rows::answer(state, caller, statement, &sql, &params, format, numbers).await
+        Way::Rows { format, style } => {
+            rows::answer(state, caller, statement, &sql, &params, format, style).await
         }
         Way::DryRun => statement
             .unless_cancelled(engine.dry_run(&caller.store, &sql, &params))
