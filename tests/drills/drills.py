@@ -1,6 +1,6 @@
 """Runs drills against the binary named by the environment variable TRIBUTARY.
 
-    python drills.py [schedules] [bucket] [writers] [crash] [corruption] [power_cut] [disk_full] [soak]
+    python drills.py [schedules] [bucket] [writers] [crash] [corruption] [power_cut] [disk_full] [hostile] [soak]
 
 Without names, every drill but `soak` runs. Exits with 1 if a drill fails.
 """
@@ -24,7 +24,7 @@ import processes
 from outcome import Outcome, Settings
 from processes import Failed, Lost, Skipped
 
-DRILLS = ["schedules", "bucket", "writers", "crash", "corruption", "power_cut", "disk_full", "soak"]
+DRILLS = ["schedules", "bucket", "writers", "crash", "corruption", "power_cut", "disk_full", "hostile", "soak"]
 LONG_ONLY = {"soak"}
 SHOWN_FAILURES = 5
 
