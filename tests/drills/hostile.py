@@ -4,6 +4,7 @@ import gzip
 import http.client
 import random
 import re
+import resource
 import socket
 import struct
 import threading
@@ -13,12 +14,14 @@ from pathlib import Path
 
 import processes
 from outcome import Outcome, Settings
-from processes import Failed, Server
+from processes import Failed, Server, Skipped
 
 SHOP, OTHER = "shop", "other"
 # The system lets a process have as many open files as a small machine does, and the server so many connections that some are left.
 OPEN_FILES = ["prlimit", "--nofile=1024:1024"]
 LIMITS = {"TRIBUTARY_REQUESTS_CONNECTIONS": "300", "TRIBUTARY_REQUESTS_CONNECTIONS_PER_ADDRESS": "200"}
+# What whoever means harm opens at once.
+SOCKETS = 2_000
 # The victim comes from another address than whoever means harm.
 VICTIM_ADDRESS = "127.0.0.2"
 DASHBOARD = "/api/marketing/analytics/dashboard?days=30"
@@ -30,6 +33,10 @@ MOST_MEMORY = 2 << 30
 
 def drill(settings: Settings) -> Outcome:
     outcome, totals, begun = Outcome(), Counter(), time.monotonic()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < SOCKETS:
+        raise Skipped(f"this process may open {most} files, and needs {SOCKETS}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     folder = settings.folder("hostile")
     lake = folder / "lake"
     orders = folder / "orders.csv"

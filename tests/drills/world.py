@@ -176,9 +176,10 @@ class World:
                 rows = client.sql(self.servers[door], text)
             else:
                 done = self.command("sql", "--store", STORE, "--format", "json", "-c", text)
-                if done.returncode != 0:
+                # A store whose last row was erased is one that nobody knows.
+                if done.returncode != 0 and f"unknown store {STORE}" not in done.stderr:
                     raise Failed(f"`tributary sql` ended with {done.returncode}: {done.stderr}")
-                rows = json.loads(done.stdout)["data"]
+                rows = json.loads(done.stdout)["data"] if done.returncode == 0 else []
             found[table] = sorted(row["raw"] for row in rows) if table == "quarantine" else comparable(table, rows)
         return found
 
