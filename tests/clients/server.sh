@@ -31,6 +31,8 @@ serve_keys() {
     key=$("$TRIBUTARY" keys create --store "$1" --scope query | grep --only-matching 'trb_[0-9a-f]*')
     other=$("$TRIBUTARY" keys create --store "$2" --scope query | grep --only-matching 'trb_[0-9a-f]*')
     landing=$("$TRIBUTARY" keys create --store "$1" --scope land | grep --only-matching 'trb_[0-9a-f]*')
+    # The addresses of an earlier server are not to be taken for this one's.
+    : > "$work/addresses"
     "$TRIBUTARY" serve --listen 127.0.0.1:0 --flight 127.0.0.1:0 --postgres 127.0.0.1:0 "${@:3}" \
         > "$work/addresses" 2> "$work/log" &
     server=$!
