@@ -56,16 +56,16 @@ mod tests {
     #[tokio::test]
     async fn a_look_answers_those_who_asked_before_it_began_and_nobody_else() {
         let (looks, count) = (Looks::default(), AtomicUsize::new(0));
+        let (gate, is_open) = tokio::sync::watch::channel(false);
         let look = || async {
             let begun = count.fetch_add(1, Ordering::Relaxed);
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            is_open.clone().wait_for(|is_open| *is_open).await.unwrap();
             Ok(begun)
         };
-        let later = async {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            futures::future::try_join_all((0..10).map(|_| looks.join(look()))).await
-        };
-        let (first, later) = tokio::join!(looks.join(look()), later);
+        // One after the other: the first look has begun when the others ask, and ends afterwards.
+        let later = futures::future::try_join_all((0..10).map(|_| looks.join(look())));
+        let open = async { gate.send_replace(true) };
+        let (first, later, _) = tokio::join!(biased; looks.join(look()), later, open);
         assert_eq!(first.unwrap(), Some(0));
         let later = later.unwrap();
         assert_eq!(later[0], Some(1), "the first look began before");

@@ -91,13 +91,11 @@ mod tests {
 
     #[test]
     fn a_key_that_asks_too_often_is_told_when_to_come_back_and_others_are_not() {
-        let rates = Rates::new(&Limits { requests_per_second: 3, ..Limits::default() });
-        for _ in 0..3 {
-            rates.count_request("a").unwrap();
-        }
+        let rates = Rates::new(&Limits { requests_per_second: 1, ..Limits::default() });
+        rates.count_request("a").unwrap();
         let TooFast { wait, most } = rates.count_request("a").unwrap_err();
-        assert_eq!(most, 3);
-        assert!(wait <= Duration::from_millis(334), "{wait:?}");
+        assert_eq!(most, 1);
+        assert!(wait <= Duration::from_secs(1), "{wait:?}");
         rates.count_request("b").unwrap();
     }
 
@@ -105,8 +103,8 @@ mod tests {
     async fn bytes_beyond_the_rate_wait() {
         let rates = Rates::new(&Limits { bytes_per_second: 10_000, ..Limits::default() });
         rates.wait_for_bytes("a", 10_000).await;
-        let more = tokio::time::timeout(Duration::from_millis(50), rates.wait_for_bytes("a", 5_000)).await;
-        assert!(more.is_err(), "half a second has to pass");
+        let more = tokio::time::timeout(Duration::from_millis(50), rates.wait_for_bytes("a", 10_000)).await;
+        assert!(more.is_err(), "a second has to pass");
         rates.wait_for_bytes("b", 1 << 30).await;
     }
 }

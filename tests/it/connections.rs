@@ -24,7 +24,7 @@ async fn rest(mut socket: TcpStream) -> String {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_header_has_to_come_in_its_time() {
-    let limits = Limits { header_timeout: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { header_timeout: Duration::from_secs(2), ..Limits::default() };
     let server = Server::start(true, limits).await;
     let mut half = connect(&server).await;
     half.write_all(b"GET /healthz HTTP/1.1\r\nHost: lo").await.unwrap();
@@ -40,16 +40,17 @@ async fn a_header_has_to_come_in_its_time() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_connection_between_two_requests_has_time() {
-    let second = Duration::from_secs(1);
-    let limits =
-        Limits { header_timeout: second / 5, connection_idle_timeout: 2 * second, ..Limits::default() };
+    let limits = Limits { header_timeout: Duration::from_secs(2), ..Limits::default() };
     let server = Server::start(true, limits).await;
     let mut socket = connect(&server).await;
-    let ask = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n";
-    socket.write_all(ask).await.unwrap();
-    tokio::time::sleep(second / 2).await;
-    socket.write_all(ask).await.unwrap();
-    assert_eq!(rest(socket).await.matches("HTTP/1.1 200").count(), 2);
+    for wait in [0, 3] {
+        tokio::time::sleep(Duration::from_secs(wait)).await;
+        socket.write_all(b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n").await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"ok\n") {
+            assert!(socket.read_buf(&mut answer).await.unwrap() > 0, "the connection has ended");
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,8 +91,14 @@ async fn a_key_has_no_more_connections_than_its_own() {
     assert!(refused.starts_with("HTTP/1.1 429") && refused.contains("too many connections"), "{refused}");
     value(server.get("/v1/queries").bearer_auth(&other)).await;
     drop(open);
-    tokio::time::sleep(Duration::from_millis(200)).await;
-    value(server.get("/v1/queries").bearer_auth(&key)).await;
+    // The server sees in a moment that they have ended.
+    for _ in 0..100 {
+        if server.get("/v1/queries").bearer_auth(&key).send().await.unwrap().status().is_success() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    panic!("the places of ended connections are not given back");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,9 +106,10 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
     let limits = Limits { requests_per_second: 2, ..Limits::default() };
     let server = Server::start(false, limits).await;
     let (key, other) = (server.key("alpha", Scope::Query), server.key("alpha", Scope::Query));
+    let asked = (0..30).map(|_| server.get("/v1/queries").bearer_auth(&key).send());
     let mut statuses = Vec::new();
-    for _ in 0..5 {
-        let answer = server.get("/v1/queries").bearer_auth(&key).send().await.unwrap();
+    for answer in futures::future::join_all(asked).await {
+        let answer = answer.unwrap();
         if answer.status() == StatusCode::TOO_MANY_REQUESTS {
             assert_eq!(answer.headers()["retry-after"], "1");
             assert_eq!(answer.headers()["ratelimit-policy"], "\"second\";q=2;w=1");
@@ -116,13 +124,11 @@ async fn a_key_that_asks_too_often_is_told_when_to_come_back() {
 async fn an_address_that_shows_wrong_keys_is_slowed_down_and_right_ones_are_taken() {
     let server = Server::closed().await;
     let key = server.key("alpha", Scope::Query);
-    let mut statuses = Vec::new();
-    for _ in 0..150 {
-        let answer = server.get("/v1/queries").bearer_auth("trb_wrong").send().await.unwrap();
-        statuses.push(answer.status().as_u16());
-    }
+    let asked = (0..400).map(|_| server.get("/v1/queries").bearer_auth("trb_wrong").send());
+    let answers = futures::future::join_all(asked).await;
+    let statuses: Vec<u16> = answers.into_iter().map(|answer| answer.unwrap().status().as_u16()).collect();
     assert!(statuses.iter().all(|status| [401, 429].contains(status)), "{statuses:?}");
-    assert!(statuses.contains(&429), "a hundred and some in a moment");
+    assert!(statuses.contains(&429), "four hundred at once");
     value(server.get("/v1/queries").bearer_auth(&key)).await;
     problem(server.get("/v1/queries"), 401).await;
 }
