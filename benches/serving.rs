@@ -27,7 +27,7 @@ const CONNECTIONS: [usize; 3] = [1, 64, 1_000];
 const QUERY: &str = "/v1/queries/attribution/by_channel?start=2026-10-01&end=2026-11-20";
 const DASHBOARD: &str = "/api/marketing/analytics/dashboard?start_date=2026-10-01&end_date=2026-11-20";
 
-/// What is asked: a path, and headers beside the key.
+/// A request that is measured: its path, and its headers beside the API key.
 struct Asked {
     name: &'static str,
     path: &'static str,
@@ -146,7 +146,7 @@ async fn send(client: &reqwest::Client, server: &str, path: &str, headers: &[Str
     Recorded { status, headers: kept, body }
 }
 
-/// What `wrk` has measured.
+/// The figures of one run of `wrk`.
 struct Measured {
     per_second: f64,
     p99: Duration,
@@ -163,7 +163,7 @@ async fn load(url: &str, headers: &[String], connections: usize, seconds: u64) -
     assert!(!text.contains("Non-2xx or 3xx"), "{url}: {text}");
     let word = |begin: &str| {
         let line = text.lines().find(|line| line.trim_start().starts_with(begin));
-        let line = line.unwrap_or_else(|| panic!("wrk says nothing of {begin}: {text}"));
+        let line = line.unwrap_or_else(|| panic!("wrk printed no line that begins with {begin}: {text}"));
         line.split_whitespace().last().expect("a value").to_owned()
     };
     Measured { per_second: word("Requests/sec:").parse().expect("a number"), p99: time(&word("99%")) }

@@ -117,7 +117,7 @@ impl AnswerCache {
         }
     }
 
-    /// What is kept under a key, and whether it was there.
+    /// Returns the entry of a cache key, and true if it was there before.
     async fn entry(&self, key: String, make: impl Future<Output = Result<Kept>>) -> Result<(Kept, bool)> {
         let entry = self
             .kept

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 /// Reads rows for another process of Tributary's; not to be called by people.
 #[derive(Debug, clap::Args)]
 pub struct ReadRowsArgs {
-    /// What is read, as the other process says it
+    /// The table, the store and the kind of the file, as JSON
     #[cfg_attr(not(unix), expect(dead_code))]
     asked: String,
 }

@@ -82,7 +82,7 @@ pub struct Bound {
     pub flight: Option<SocketAddr>,
     pub postgres: Option<SocketAddr>,
     pub is_encrypted: bool,
-    /// Whether a key was ever made. Without one, everybody on this machine is let in.
+    /// True if an API key was ever made. Without one, the server lets everybody on this machine in.
     pub has_keys: bool,
 }
 

@@ -1,4 +1,4 @@
-//! What each number among the settings may be: with less nothing works, and with more a sum overflows, or a limit is none.
+//! The range of each number among the settings. Below it nothing works; above it a sum overflows, or a limit is none.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -13,7 +13,7 @@ const WAIT_MS: RangeInclusive<u64> = 1..=30 * DAY_MS;
 const AGE_MS: RangeInclusive<u64> = 0..=3_650 * DAY_MS;
 const MEMORY_BYTES: RangeInclusive<u64> = 1..=1 << 50;
 const DISK_BYTES: RangeInclusive<u64> = 0..=1 << 60;
-/// What runs or waits at once.
+/// Things that run or wait at the same time.
 const COUNT: RangeInclusive<u64> = 1..=100_000;
 
 /// Refuses a number beyond its range.

@@ -17,7 +17,7 @@ pub struct Serve {
     /// A certificate and its key as PEM files: with them every door is encrypted. They are read again when they change.
     pub tls_cert: Option<PathBuf>,
     pub tls_key: Option<PathBuf>,
-    /// Whether the Postgres protocol takes encrypted connections only, as the other doors do; if it is not set, it does as
+    /// True if the Postgres protocol takes encrypted connections only, as the other doors do. If it is not set, it does so as
     /// soon as there is a certificate.
     pub require_tls: Option<bool>,
 }

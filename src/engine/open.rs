@@ -55,7 +55,7 @@ pub struct EngineOptions {
     /// The most that one landed body may have, unpacked, in bytes.
     pub landing_bytes: u64,
     /// The program that reads landed Parquet and Arrow in a process of its own, with little memory: Tributary's own. `None`
-    /// reads them in this process, where a file that was made to do so can take all memory.
+    /// reads them in this process: a file that was made to do so can then take all memory.
     pub reader: Option<PathBuf>,
     /// Whether tables that much was landed in are compacted without being asked.
     pub background_compaction: bool,

@@ -112,7 +112,7 @@ impl LakeTable {
         self.refresh(&mut state).await
     }
 
-    /// Whether there is an entry. In a folder that is a matter of microseconds, not worth a change of threads.
+    /// Returns true if there is an entry. In a folder the look takes microseconds and is not worth a change of threads.
     async fn has_entry(&self, version: u64) -> Result<bool> {
         if let Some(log) = &self.local_log
             && let Ok(is_there) = log.join(format!("{version:020}.json")).try_exists()

@@ -153,7 +153,7 @@ impl FileWriter {
     }
 }
 
-/// Whether a file was not there any more when it was to have its name.
+/// Returns true if a file was deleted before it had its name.
 fn was_deleted(error: &object_store::Error) -> bool {
     let mut causes = std::iter::successors(Some(error as &dyn std::error::Error), |error| error.source());
     causes.any(|cause| {

@@ -32,7 +32,7 @@ const AT_ONCE: usize = 4;
 /// A chunk has 16 MiB, which escapes may make six times as long.
 const MOST_FRAME_BYTES: u32 = 256 << 20;
 
-/// What is read, and for whom.
+/// The question of the other process: what kind of file this is, and of which table and store.
 #[derive(Serialize, Deserialize)]
 struct Asked {
     table: String,
@@ -134,7 +134,7 @@ impl Drop for ApartRows {
     }
 }
 
-/// Reads a file of columns for another process: what it asked, the file, and where the frames go.
+/// Reads a file of columns for another process, and writes its rows as frames.
 pub fn read_for_another(asked: &str, file: File, out: impl Write) -> io::Result<()> {
     limit_this_process()?;
     let asked: Asked = serde_json::from_str(asked)?;
@@ -176,7 +176,7 @@ fn begin(asked: Asked, file: File) -> Result<HereRows> {
     HereRows::of_file(file, asked.kind, layout, Limits::default())
 }
 
-/// What the decoders may take at most. Systems without such limits have those of the machine.
+/// Limits the memory and the processor time of this process. Systems without such limits have those of the machine.
 fn limit_this_process() -> io::Result<()> {
     #[cfg(target_os = "linux")]
     for (resource, most) in [

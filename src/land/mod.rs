@@ -55,7 +55,7 @@ pub struct LandRequest {
     pub idempotency_key: Option<String>,
 }
 
-/// What reading a body may use.
+/// The means of reading a body.
 #[derive(Debug, Clone)]
 pub struct Reading {
     /// The folder of bodies that are read from their end.

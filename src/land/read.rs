@@ -94,7 +94,7 @@ pub(super) fn parse_within(
     Ok(Rows { chunks, hash: body.hash })
 }
 
-/// What a file of columns is.
+/// The format of a file of columns.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) enum FileKind {
     Parquet,

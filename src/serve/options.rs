@@ -154,7 +154,7 @@ impl ServeOptions {
         }
     }
 
-    /// Whether a key was ever made.
+    /// Returns true if an API key was ever made.
     pub async fn has_keys(&self) -> Result<bool> {
         Ok(!self.key_store()?.look().await?.is_empty())
     }

@@ -48,7 +48,7 @@ impl Interruption {
         short_of_memory()
     }
 
-    /// Fails where everybody who waited has gone, and where the plans have to end.
+    /// Fails if everybody who waited has gone, or if the plans have to end.
     pub fn check(&self) -> Result<()> {
         if self.short_of_memory.is_cancelled() {
             return Err(short_of_memory());

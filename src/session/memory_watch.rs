@@ -53,7 +53,7 @@ impl MemoryWatch {
     }
 }
 
-/// What the process holds beside files that can be read again. `None` if the system does not tell.
+/// Returns the bytes that the process holds beside files that can be read again. `None` if the system does not tell.
 fn process_bytes() -> Option<u64> {
     kilobytes(&std::fs::read_to_string("/proc/self/status").ok()?, "RssAnon:")
 }

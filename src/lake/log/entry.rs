@@ -125,7 +125,7 @@ fn checksum(parts: &[&str]) -> String {
     format!("{:0CHECKSUM_DIGITS$x}", hasher.finish())
 }
 
-/// Whether an entry is as it was written, and in its place. Entries of other programs do not say so.
+/// Returns true if an entry is as it was written, and in its place. Entries of other programs have nothing to check.
 fn is_whole(text: &str, version: u64) -> bool {
     let text = text.trim_ascii_end();
     let (first, lines) = text.split_once('\n').unwrap_or((text, ""));

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::table::{Address, ConnectionLimits, Door};
 
-/// What a connection does, and whose it is.
+/// One connection: its address, its API key, and its requests.
 #[derive(Debug)]
 pub struct Connection {
     pub(super) id: u64,
@@ -30,7 +30,7 @@ struct State {
     stalled: Option<Instant>,
 }
 
-/// What a connection without a request waits for.
+/// The next thing that a connection without a request waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Waiting {
     /// The whole header of its first request, and the encryption before.
@@ -143,5 +143,5 @@ impl Drop for Request {
     }
 }
 
-/// What a wait may last at most, so that times can be added to it.
+/// The longest wait: times can be added to it.
 pub(super) const LONGEST_WAIT: Duration = Duration::from_hours(24 * 365);

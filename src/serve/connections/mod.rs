@@ -1,7 +1,7 @@
 //! Connections of every door: how many there may be of one address and of one key, and how long each may be silent. In:
 //! sockets as they are accepted. Out: the same sockets, with a place that is given back when they end.
 //!
-//! A connection that does nothing gives way to a new one where there are too many; one that answers a request never does.
+//! A connection that does nothing gives way to a new one if there are too many; one that answers a request never does.
 
 mod connection;
 mod serve;

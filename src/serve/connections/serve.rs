@@ -160,7 +160,7 @@ where
     }
 }
 
-/// Completes when the server is to stop; never where it ends by itself.
+/// Completes when the server is to stop. It never does if the server ends by itself.
 async fn stopped(mut stopping: watch::Receiver<bool>) {
     if stopping.wait_for(|stopped| *stopped).await.is_err() {
         std::future::pending::<()>().await;

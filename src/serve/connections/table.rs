@@ -1,4 +1,4 @@
-//! All connections, and which one gives way where there are too many.
+//! All connections, and the choice of one that gives way if there are too many.
 
 use std::collections::HashMap;
 use std::net::{IpAddr, Ipv6Addr};

@@ -44,7 +44,7 @@ impl Format {
         }
     }
 
-    /// Whether the format is packed by itself, or fast because it is not.
+    /// Returns true if the format is packed by itself, or fast because it is not.
     pub fn is_packed(self) -> bool {
         matches!(self, Format::Arrow | Format::Parquet | Format::Xlsx)
     }

@@ -41,7 +41,7 @@ pub struct Text {
     pub pieces: Vec<Piece>,
 }
 
-/// Cuts a text at its semicolons, on a thread where that may take a while; empty statements are left out.
+/// Cuts a text at its semicolons, on a thread that serves nobody meanwhile; empty statements are left out.
 pub async fn cut(text: &str) -> PgWireResult<Vec<Text>> {
     let text = text.to_owned();
     let cut = tokio::task::spawn_blocking(move || cut_here(&text)).await;
@@ -73,7 +73,7 @@ pub fn cut_here(text: &str) -> PgWireResult<Vec<Text>> {
     Ok(statements)
 }
 
-/// Where lines and columns, which count characters, are in a text's bytes. Places are asked for in their order, so that
+/// Finds the byte of a line and a column, which count characters. Places are asked for in their order, so that
 /// the text is walked once.
 struct Offsets<'a> {
     rest: std::str::Chars<'a>,
