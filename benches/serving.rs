@@ -8,7 +8,6 @@
 
 use std::process::Command;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::Bytes;
@@ -19,8 +18,11 @@ use axum::routing::get;
 use secrecy::ExposeSecret;
 use tokio::net::TcpListener;
 use tributary::serve::keys::{KeyStore, Scope};
-use tributary::serve::{ServeOptions, serve};
+use tributary::serve::{Limits, ServeOptions, serve};
 use tributary::{Engine, EngineOptions};
+
+#[path = "support/wrk.rs"]
+mod wrk;
 
 const ROUNDS: usize = 3;
 const CONNECTIONS: [usize; 3] = [1, 64, 1_000];
@@ -71,7 +73,9 @@ async fn run(seconds: u64) {
     let engine = Engine::open_with(folder, EngineOptions::default()).await.expect("the lake opens");
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let ours = format!("http://{}", listener.local_addr().expect("its address"));
-    let options = ServeOptions { keys_file: Some(keys_file.into()), ..ServeOptions::default() };
+    // One key asks for all.
+    let limits = Limits { requests_per_second: u32::MAX, ..Limits::default() };
+    let options = ServeOptions { keys_file: Some(keys_file.into()), limits, ..ServeOptions::default() };
     tokio::spawn(serve(engine, options, listener, std::future::pending()));
     let client = reqwest::Client::new();
     let mut recorded = Vec::new();
@@ -108,10 +112,12 @@ async fn run(seconds: u64) {
         for connections in CONNECTIONS {
             let (mut theirs, mut own) = (Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
-                theirs.push(load(&format!("{bare}/{at}"), &headers[at], connections, seconds).await);
-                own.push(load(&format!("{ours}{}", asked.path), &headers[at], connections, seconds).await);
+                theirs.push(wrk::load(&format!("{bare}/{at}"), &headers[at], connections, seconds).await);
+                own.push(
+                    wrk::load(&format!("{ours}{}", asked.path), &headers[at], connections, seconds).await,
+                );
             }
-            let (theirs, own) = (median(theirs), median(own));
+            let (theirs, own) = (wrk::median(theirs), wrk::median(own));
             println!(
                 "{:18} {:>6} {:>6} {:>10.0} {:>10.0} {:>6.2} {:>7.2}ms {:>7.2}ms {:>6.2}",
                 asked.name,
@@ -144,47 +150,4 @@ async fn send(client: &reqwest::Client, server: &str, path: &str, headers: &[Str
         kept.remove(own);
     }
     Recorded { status, headers: kept, body }
-}
-
-/// The figures of one run of `wrk`.
-struct Measured {
-    per_second: f64,
-    p99: Duration,
-}
-
-async fn load(url: &str, headers: &[String], connections: usize, seconds: u64) -> Measured {
-    let mut command = tokio::process::Command::new("wrk");
-    command.args(["-t1", "--latency", "-c", &connections.to_string(), "-d", &format!("{seconds}s")]);
-    for header in headers {
-        command.args(["-H", header]);
-    }
-    let output = command.arg(url).output().await.expect("wrk runs: install it first");
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(!text.contains("Non-2xx or 3xx"), "{url}: {text}");
-    let word = |begin: &str| {
-        let line = text.lines().find(|line| line.trim_start().starts_with(begin));
-        let line = line.unwrap_or_else(|| panic!("wrk printed no line that begins with {begin}: {text}"));
-        line.split_whitespace().last().expect("a value").to_owned()
-    };
-    Measured { per_second: word("Requests/sec:").parse().expect("a number"), p99: time(&word("99%")) }
-}
-
-/// A time as `wrk` writes it: `1.23ms`, `45.00us`, `1.20s`.
-fn time(text: &str) -> Duration {
-    let (unit, seconds) = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
-        .into_iter()
-        .find(|(unit, _)| text.ends_with(unit))
-        .unwrap_or_else(|| panic!("a time without a unit: {text}"));
-    Duration::from_secs_f64(text.trim_end_matches(unit).parse::<f64>().expect("a number") * seconds)
-}
-
-fn median(mut measured: Vec<Measured>) -> Measured {
-    let middle = measured.len() / 2;
-    measured.sort_by(|a, b| a.per_second.total_cmp(&b.per_second));
-    let p99 = {
-        let mut times: Vec<_> = measured.iter().map(|one| one.p99).collect();
-        times.sort_unstable();
-        times[middle]
-    };
-    Measured { per_second: measured[middle].per_second, p99 }
 }

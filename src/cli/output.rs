@@ -11,6 +11,7 @@ use futures::{Stream, StreamExt as _};
 use super::exit::{Failure, Outcome};
 use super::text_table::{self, Look};
 use crate::error::{Error, ErrorKind, Result};
+use crate::query::DataVersion;
 use crate::serve::encode::{EncodeOptions, Encoder, Format};
 
 /// How an answer is written.
@@ -136,7 +137,7 @@ impl OutputArgs {
         &self,
         schema: SchemaRef,
         batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
-        data_version: String,
+        data_version: DataVersion,
     ) -> Outcome {
         self.write_over(&mut io::stdout(), schema, batches, data_version).await
     }
@@ -147,7 +148,7 @@ impl OutputArgs {
         out: &mut (impl Write + Send),
         schema: SchemaRef,
         batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
-        data_version: String,
+        data_version: DataVersion,
     ) -> Outcome {
         let extent = match &self.output {
             None => self.write_to(out, schema, batches, data_version).await?,
@@ -173,7 +174,7 @@ impl OutputArgs {
         out: &mut (impl Write + Send),
         schema: SchemaRef,
         batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
-        data_version: String,
+        data_version: DataVersion,
     ) -> Outcome<Extent> {
         match self.format.wire() {
             Some(format) => {
@@ -210,7 +211,7 @@ async fn write_wire(
     format: Format,
     schema: SchemaRef,
     mut batches: impl Stream<Item = Result<RecordBatch>> + Unpin,
-    data_version: String,
+    data_version: DataVersion,
 ) -> Outcome {
     let options = EncodeOptions { data_version, ..EncodeOptions::default() };
     let mut encoder = Encoder::new(format, &schema, &options)?;
@@ -257,7 +258,7 @@ mod tests {
         });
         let mut out = Vec::new();
         let args = args(OutputFormat::Markdown, None, 4);
-        args.write_to(&mut out, batch.schema(), Box::pin(endless), String::new()).await.unwrap();
+        args.write_to(&mut out, batch.schema(), Box::pin(endless), DataVersion::default()).await.unwrap();
         assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2 + 4);
     }
 
@@ -268,7 +269,7 @@ mod tests {
         let batch = numbers(3);
         let failing = stream::iter([Ok(batch.clone()), Err(Error::timeout("too long"))]);
         let args = args(OutputFormat::Markdown, Some(path), 0);
-        args.write(batch.schema(), failing, String::new()).await.unwrap_err();
+        args.write(batch.schema(), failing, DataVersion::default()).await.unwrap_err();
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
     }
 }

@@ -38,5 +38,5 @@ pub async fn run(engine: Engine, args: QueryArgs) -> Outcome {
     let params: Params = args.params.into_iter().collect();
     let (answer, _) = engine.query(&store, &args.name, &params, None).await?;
     let batches = stream::iter(answer.batches.clone().into_iter().map(Ok));
-    args.output.write(answer.schema.clone(), batches, answer.data_version.clone()).await
+    args.output.write(answer.schema.clone(), batches, answer.data_version.clone().into()).await
 }

@@ -109,6 +109,7 @@ pub async fn listen(
     access: Access,
     welcome: impl FnOnce(&Bound) -> String,
 ) -> Outcome {
+    serve::raise_limit_of_open_files();
     let tls = match (&config.serve.tls_cert, &config.serve.tls_key) {
         (Some(certificate), Some(key)) => Some(Tls::load(certificate, key).map_err(Failure::Usage)?),
         _ => None,

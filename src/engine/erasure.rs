@@ -8,6 +8,7 @@ use datafusion::common::HashSet;
 use futures::TryStreamExt;
 use tributary_udfs::Identities;
 
+use super::attempts::{MOST_ATTEMPTS, unless_overtaken};
 use super::journeys::{JOURNEYS, texts};
 use super::open::Engine;
 use crate::error::{Error, Result};
@@ -15,8 +16,6 @@ use crate::lake::{Erased, Named, Purged};
 use crate::schema::{TableSpec, check_store};
 use crate::session::Pins;
 
-/// How often an erasure is tried that another writer was faster than.
-const ATTEMPTS: usize = 20;
 /// The table that links a person's ids is the last to forget them: an erasure that was cut short finds them again.
 const LAST: &str = "identities";
 
@@ -124,7 +123,7 @@ impl Engine {
         let mut attempts = 1;
         loop {
             match self.try_erase(&person, &mut erasure).await {
-                Err(error) if error.is_overtaken() && attempts < ATTEMPTS => attempts += 1,
+                Err(error) if error.is_overtaken() && attempts < MOST_ATTEMPTS => attempts += 1,
                 Err(error) => return Err(error),
                 Ok(()) => return Ok(erasure),
             }
@@ -189,17 +188,6 @@ impl Engine {
             }
         }
         Ok(())
-    }
-}
-
-/// Tries again what another writer was faster than.
-async fn unless_overtaken<T, F: Future<Output = Result<T>>>(attempt: impl Fn() -> F) -> Result<T> {
-    let mut attempts = 1;
-    loop {
-        match attempt().await {
-            Err(error) if error.is_overtaken() && attempts < ATTEMPTS => attempts += 1,
-            done => return done,
-        }
     }
 }
 

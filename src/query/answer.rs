@@ -1,6 +1,7 @@
 //! What comes out of a question.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -33,9 +34,30 @@ impl Answer {
     }
 }
 
+/// The version of the data that an answer is computed from. Clones say the same.
+#[derive(Debug, Clone, Default)]
+pub struct DataVersion(Arc<RwLock<String>>);
+
+impl DataVersion {
+    pub fn get(&self) -> String {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    pub fn set(&self, version: String) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = version;
+    }
+}
+
+impl From<String> for DataVersion {
+    fn from(version: String) -> Self {
+        Self(Arc::new(RwLock::new(version)))
+    }
+}
+
 /// An answer that is still being computed.
 pub struct ResultStream {
     pub stream: SendableRecordBatchStream,
-    pub data_version: String,
+    /// Settled once the first rows are there: until then a statement may begin anew on a newer version.
+    pub data_version: DataVersion,
     pub progress: Progress,
 }

@@ -27,7 +27,7 @@ mod fixtures;
 #[cfg(test)]
 mod sql_tests;
 
-pub use answer::{Answer, Params, ResultStream};
+pub use answer::{Answer, DataVersion, Params, ResultStream};
 pub use bind::{BoundQuery, READ_ONLY, bind, bind_ad_hoc, bind_check, bind_typed, without_values};
 pub use dialect::Dialect;
 pub use header::{Header, ParamSpec};

@@ -1,6 +1,6 @@
 //! What a query does: its operators, and what each of them has done so far. Nothing here names a file.
 
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use datafusion::execution::TaskContext;
 use datafusion::physical_plan::coop::CooperativeExec;
@@ -10,9 +10,12 @@ use datafusion::physical_plan::{ExecutionPlan, displayable};
 use crate::lake::{Scanned, scanned};
 use crate::session::{QueryMemory, Reading, Spread, Watched};
 
-/// A running query, seen from outside.
+/// A running query, seen from outside. Clones show the same.
 #[derive(Debug, Clone)]
-pub struct Progress {
+pub struct Progress(Arc<RwLock<Shown>>);
+
+#[derive(Debug, Clone)]
+struct Shown {
     plan: Arc<dyn ExecutionPlan>,
     task: Arc<TaskContext>,
 }
@@ -46,35 +49,49 @@ pub struct Measured {
 
 impl Progress {
     pub(super) fn new(plan: Arc<dyn ExecutionPlan>, task: Arc<TaskContext>) -> Self {
-        Self { plan, task }
+        Self(Arc::new(RwLock::new(Shown { plan, task })))
+    }
+
+    /// Shows from now on what another one shows: the query began anew.
+    pub fn follow(&self, newer: &Progress) {
+        let newer = newer.shown();
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = newer;
+    }
+
+    fn shown(&self) -> Shown {
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Rows that were read so far.
     pub fn rows_read(&self) -> u64 {
-        self.task.session_config().get_extension::<Reading>().map_or(0, |reading| reading.rows())
+        self.shown().task.session_config().get_extension::<Reading>().map_or(0, |reading| reading.rows())
     }
 
     /// What these rows take in memory.
     pub fn bytes_read(&self) -> u64 {
-        self.task.session_config().get_extension::<Reading>().map_or(0, |reading| reading.bytes())
+        self.shown().task.session_config().get_extension::<Reading>().map_or(0, |reading| reading.bytes())
     }
 
     /// The most memory that the query ever held.
     pub fn peak_memory_bytes(&self) -> usize {
-        self.task.session_config().get_extension::<QueryMemory>().map_or(0, |memory| memory.peak_bytes())
+        self.shown()
+            .task
+            .session_config()
+            .get_extension::<QueryMemory>()
+            .map_or(0, |memory| memory.peak_bytes())
     }
 
     /// What the query reads of each table, by its name.
     pub fn scans(&self) -> Vec<Scanned> {
         let mut tables: Vec<Scanned> = Vec::new();
-        collect_scans(&self.plan, &mut tables);
+        collect_scans(&self.shown().plan, &mut tables);
         tables.sort_by(|a, b| a.table.cmp(&b.table));
         tables
     }
 
     /// The operators, the last one first; with what they have done where `measured`.
     pub fn operators(&self, measured: bool) -> Operator {
-        operator(&self.plan, measured)
+        operator(&self.shown().plan, measured)
     }
 }
 

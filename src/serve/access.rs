@@ -19,7 +19,7 @@ pub struct Access {
     /// Everybody may ask, by choice.
     is_open: bool,
     is_loopback: bool,
-    default_store: String,
+    default_store: Arc<str>,
     keys: KeyStore,
     requests_per_key: usize,
     queue_wait: Duration,
@@ -29,9 +29,10 @@ pub struct Access {
 }
 
 /// Who may ask now, and for which store.
-pub enum Door<'a> {
+#[derive(Debug, Clone)]
+pub enum Door {
     /// Everybody on this machine; the request chooses.
-    Open { default_store: &'a str },
+    Open { default_store: Arc<str> },
     /// Who has a key; the key's store alone.
     Keys(Arc<Document>),
 }
@@ -105,7 +106,7 @@ impl Access {
         Self {
             is_open: options.open,
             is_loopback: address.ip().is_loopback(),
-            default_store: options.default_store.clone(),
+            default_store: options.default_store.as_str().into(),
             keys,
             requests_per_key: options.limits.requests_per_key,
             queue_wait: options.limits.queue_wait,
@@ -122,8 +123,8 @@ impl Access {
 
     /// Open by choice, or while no key was ever made; on loopback alone. The first key closes it as soon as
     /// it is seen: at once if the lake is in a folder, after a few seconds if it is in a bucket.
-    pub async fn door(&self) -> Result<Door<'_>> {
-        let open = Door::Open { default_store: &self.default_store };
+    pub async fn door(&self) -> Result<Door> {
+        let open = Door::Open { default_store: Arc::clone(&self.default_store) };
         if self.is_loopback && self.is_open {
             return Ok(open);
         }
@@ -131,20 +132,21 @@ impl Access {
         Ok(if self.is_loopback && keys.is_empty() { open } else { Door::Keys(keys) })
     }
 
-    /// Lets in who presents a key, and waits for a place; `asked` is the store that the request names.
+    /// Lets in who presents a key at a door, and waits for a place; `asked` is the store that the request names.
     pub async fn admit(
         &self,
+        door: &Door,
         connection: Option<&Arc<Connection>>,
         secret: Option<&str>,
         asked: Option<String>,
         scope: Scope,
     ) -> Result<Caller, Refusal> {
-        let (store, gate) = match self.door().await? {
+        let (store, gate) = match door {
             Door::Open { default_store } => {
-                (asked.unwrap_or_else(|| default_store.to_owned()), "open".to_owned())
+                (asked.unwrap_or_else(|| default_store.as_ref().to_owned()), "open".to_owned())
             }
             Door::Keys(keys) => {
-                let key = self.known(&keys, secret, connection)?;
+                let key = self.known(keys, secret, connection)?;
                 check(&key, asked.as_deref(), scope)?;
                 if let Some(connection) = connection {
                     self.check_connections(connection, &key.id)?;

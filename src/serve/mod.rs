@@ -16,6 +16,7 @@ mod sheet;
 mod statements;
 mod tls;
 
+pub use connections::raise_limit_of_open_files;
 pub use options::{Limits, ServeOptions, check_exposure};
 pub use server::{Listeners, serve};
 pub use sheet::{ColumnSheet, TableSheet, sheet};

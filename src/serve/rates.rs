@@ -2,6 +2,7 @@
 
 use std::hash::Hash;
 use std::num::NonZeroU32;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use governor::clock::{Clock as _, DefaultClock};
@@ -12,6 +13,8 @@ use super::options::Limits;
 
 /// Callers that are remembered before those are forgotten that have asked nothing lately.
 const REMEMBERED: usize = 10_000;
+/// Requests between two looks at their number.
+const FORGET_EVERY: u32 = 1_024;
 /// Wrong keys of one address in a second, after the first hundred.
 const WRONG_KEYS: NonZeroU32 = NonZeroU32::new(10).unwrap();
 const FIRST_WRONG_KEYS: NonZeroU32 = NonZeroU32::new(100).unwrap();
@@ -72,13 +75,19 @@ fn check<K: Hash + Eq + Clone>(
     key: &K,
     most: NonZeroU32,
 ) -> Result<(), TooFast> {
-    if limiter.len() > REMEMBERED {
+    if is_time_to_forget() && limiter.len() > REMEMBERED {
         limiter.retain_recent();
     }
     limiter.check_key(key).map_err(|refused| {
         let wait = refused.wait_time_from(DefaultClock::default().now());
         TooFast { wait, most: most.get() }
     })
+}
+
+/// True once in a while: to count who is remembered takes longer than to ask for one of them.
+fn is_time_to_forget() -> bool {
+    static ASKED: AtomicU32 = AtomicU32::new(0);
+    ASKED.fetch_add(1, Ordering::Relaxed).is_multiple_of(FORGET_EVERY)
 }
 
 fn at_least_one(number: u32) -> NonZeroU32 {

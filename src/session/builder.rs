@@ -55,10 +55,32 @@ impl Pins {
     /// Takes the newest version of each of these tables. Names that are no raw or derived table are passed
     /// over: they are functions, seeds or mistakes, and planning will say so.
     pub async fn newest<'a>(lake: &Lake, tables: impl IntoIterator<Item = &'a str>) -> Result<Self> {
+        let mut pins = Self::default();
+        pins.add_newest(lake, tables).await?;
+        Ok(pins)
+    }
+
+    /// Takes the newest versions of further tables. Those that are there stay as they are.
+    pub async fn add_newest<'a>(
+        &mut self,
+        lake: &Lake,
+        tables: impl IntoIterator<Item = &'a str>,
+    ) -> Result<()> {
         let tables = tables.into_iter().flat_map(tables_behind).filter_map(|name| lake.table(name).ok());
-        let looks = tables
+        let further = tables.filter(|table| !self.snapshots.contains_key(&table.spec.name));
+        let looks = further
             .map(async |table| table.snapshot().await.map(|snapshot| (table.spec.name.clone(), snapshot)));
-        Ok(Self { snapshots: try_join_all(looks).await?.into_iter().collect() })
+        let found = try_join_all(looks).await?;
+        self.snapshots.extend(found);
+        Ok(())
+    }
+
+    /// Those of some tables alone.
+    #[must_use]
+    pub fn of<'a>(&self, tables: impl IntoIterator<Item = &'a str>) -> Self {
+        let tables = tables.into_iter().flat_map(tables_behind);
+        let known = tables.filter_map(|name| self.snapshots.get_key_value(name));
+        Self { snapshots: known.map(|(name, snapshot)| (name.clone(), Arc::clone(snapshot))).collect() }
     }
 
     /// Says which data of a store an answer is computed from: equal texts, equal data.

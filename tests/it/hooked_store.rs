@@ -29,6 +29,15 @@ pub trait Hooks: fmt::Debug + Send + Sync + 'static {
     async fn get(&self, inner: &dyn ObjectStore, location: &Path, options: GetOptions) -> Result<GetResult> {
         inner.get_opts(location, options).await
     }
+
+    async fn get_ranges(
+        &self,
+        inner: &dyn ObjectStore,
+        location: &Path,
+        ranges: &[Range<u64>],
+    ) -> Result<Vec<Bytes>> {
+        inner.get_ranges(location, ranges).await
+    }
 }
 
 #[derive(Debug)]
@@ -68,7 +77,7 @@ impl<H: Hooks> ObjectStore for HookedStore<H> {
     }
 
     async fn get_ranges(&self, location: &Path, ranges: &[Range<u64>]) -> Result<Vec<Bytes>> {
-        self.inner.get_ranges(location, ranges).await
+        self.hooks.get_ranges(&self.inner, location, ranges).await
     }
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {

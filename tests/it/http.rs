@@ -24,7 +24,7 @@ pub struct Server {
     pub engine: Engine,
     pub stop: Option<oneshot::Sender<()>>,
     pub task: JoinHandle<tributary::Result<()>>,
-    _place: Place,
+    pub place: Place,
 }
 
 impl Server {
@@ -58,7 +58,7 @@ impl Server {
         };
         let shutdown = async { drop(stopped.await) };
         let task = tokio::spawn(serve(engine.clone(), options, listener, shutdown));
-        Self { url, client: Client::new(), keys, engine, stop: Some(stop), task, _place: place }
+        Self { url, client: Client::new(), keys, engine, stop: Some(stop), task, place }
     }
 
     pub async fn open() -> Self {

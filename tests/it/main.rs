@@ -4,6 +4,9 @@
 mod drill;
 mod hooked_store;
 mod objects;
+#[cfg(target_os = "linux")]
+mod open_files;
+mod overtaken;
 mod place;
 mod support;
 
@@ -43,6 +46,7 @@ mod quiet;
 #[cfg(target_os = "linux")]
 mod remote;
 #[cfg(target_os = "linux")]
+mod repeats;
 mod shell;
 mod spreadsheet;
 mod tls;

@@ -49,7 +49,7 @@ impl Local {
         Ok(Reply {
             schema: answer.schema.clone(),
             batches: stream::iter(answer.batches.clone().into_iter().map(Ok)).boxed(),
-            data_version: answer.data_version.clone(),
+            data_version: answer.data_version.clone().into(),
             reading: Box::new(move || reading),
         })
     }

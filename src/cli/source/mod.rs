@@ -17,7 +17,7 @@ use super::exit::{Failure, Outcome};
 use crate::config::Config;
 use crate::engine::{QueryInfo, TableInfo};
 use crate::error::Result;
-use crate::query::Params;
+use crate::query::{DataVersion, Params};
 use crate::serve::TableSheet;
 
 /// Where to ask.
@@ -51,7 +51,7 @@ pub struct Reading {
 pub struct Reply {
     pub schema: SchemaRef,
     pub batches: BoxStream<'static, Result<RecordBatch>>,
-    pub data_version: String,
+    pub data_version: DataVersion,
     /// What was read for it so far.
     pub reading: Box<dyn Fn() -> Reading + Send + Sync>,
 }

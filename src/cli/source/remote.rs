@@ -128,7 +128,7 @@ impl Remote {
         let response = self.send(request).await?;
         let data_version = response.headers().get("tributary-data-version");
         let data_version =
-            data_version.and_then(|version| version.to_str().ok()).unwrap_or_default().to_owned();
+            data_version.and_then(|version| version.to_str().ok()).unwrap_or_default().to_owned().into();
         let received = Arc::new(Received::default());
         let counted = Arc::clone(&received);
         let body = response.bytes_stream().map_err(|error| cut().with_source(error.without_url()));

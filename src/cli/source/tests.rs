@@ -26,7 +26,7 @@ pub async fn sample() -> Source {
 async fn a_local_answer_tells_what_was_read_for_it() {
     let source = sample().await;
     let reply = source.sql("select order_id from orders order by order_id", &Params::new()).await.unwrap();
-    assert!(reply.data_version.starts_with("orders="), "{}", reply.data_version);
+    assert!(reply.data_version.get().starts_with("orders="), "{:?}", reply.data_version);
     let batches: Vec<RecordBatch> = reply.batches.try_collect().await.unwrap();
     assert_eq!(batches.iter().map(RecordBatch::num_rows).sum::<usize>(), 2);
     let reading = (reply.reading)();

@@ -24,6 +24,7 @@ use self::affected::Affected;
 use self::changes::Changes;
 pub(super) use self::changes::texts;
 pub(super) use self::spec::journeys_table;
+use super::attempts::unless_overtaken;
 use crate::error::{Error, Result};
 use crate::lake::{Erased, Lake, LakeTable, Named, Refresh, Seen, SeenAnew};
 use crate::session::{Pins, Sessions};
@@ -38,10 +39,11 @@ const REFUSED_DAYS: i64 = 1;
 const REVISION: u64 = 1;
 /// The name under which the revision is kept, among the inputs.
 const REVISION_KEY: &str = "revision";
-/// How often a refresh is tried that another writer was faster than.
-const ATTEMPTS: usize = 5;
 /// The tables whose rows decide what the table holds.
 pub(super) const INPUTS: [&str; 4] = ["touchpoints", "orders", "refunds", "identities"];
+/// The table and its inputs.
+pub(super) const JOURNEYS_AND_INPUTS: [&str; 5] =
+    [JOURNEYS, "touchpoints", "orders", "refunds", "identities"];
 
 /// What was done to bring the table up to date.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -62,16 +64,25 @@ pub(super) struct Journeys {
     sessions: Arc<Sessions>,
     /// One refresh of a store at a time: two would do the same work, and one in vain.
     refreshing: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// The version of the table at which a store's rows were last found to be up to date, and what they had seen.
+    current: Mutex<HashMap<String, (Option<u64>, Seen)>>,
 }
 
 impl Journeys {
     pub fn new(lake: Arc<Lake>, sessions: Arc<Sessions>) -> Self {
-        Self { lake, sessions, refreshing: Mutex::default() }
+        Self { lake, sessions, refreshing: Mutex::default(), current: Mutex::default() }
     }
 
     /// Whether the store's table was computed once.
     pub async fn is_kept(&self, store: &str) -> Result<bool> {
         Ok(self.table()?.seen(store, REVISION_KEY).await?.is_some())
+    }
+
+    /// Returns true if the store's rows are known to be up to date at these versions of the table and its inputs.
+    pub fn are_current(&self, store: &str, pins: &Pins) -> bool {
+        let current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        let version = pins.snapshot(JOURNEYS).and_then(|snapshot| snapshot.version);
+        current.get(store).is_some_and(|(at, seen_then)| *at == version && *seen_then == seen(store, pins))
     }
 
     /// Brings the store's table up to date, from scratch where it is not kept yet.
@@ -91,14 +102,7 @@ impl Journeys {
 
     /// The same as [`Journeys::refresh`], for whoever holds the store's table.
     pub async fn refresh_held(&self, store: &str) -> Result<Refreshed> {
-        let mut attempts = 1;
-        loop {
-            match self.try_refresh(store).await {
-                // Another process, or a compaction, was faster.
-                Err(error) if error.is_overtaken() && attempts < ATTEMPTS => attempts += 1,
-                refreshed => return refreshed,
-            }
-        }
+        unless_overtaken(|| self.try_refresh(store)).await
     }
 
     /// Takes a person's rows out. Nobody else's depend on them: where the table had seen the inputs as they were right
@@ -130,8 +134,14 @@ impl Journeys {
         let refresh = Refresh::begin(table, store, &inputs).await?;
         let pins = Pins::newest(&self.lake, INPUTS).await?;
         let seen = seen(store, &pins);
+        let before = table.snapshot().await?.version;
         let known = self.known(store).await?;
         if known.as_ref() == Some(&seen) {
+            // What a version has seen does not change.
+            if table.snapshot().await?.version == before {
+                let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+                current.insert(store.to_owned(), (before, seen));
+            }
             return Ok(Refreshed::Unchanged);
         }
         let changes = match &known {

@@ -10,6 +10,7 @@ use indexmap::IndexMap;
 use rand::Rng as _;
 
 use super::connection::{Connection, LONGEST_WAIT};
+use super::open_files;
 
 /// Connections that are looked at to find one that may give way. Few are enough: whoever has taken most places is met.
 const LOOKED_AT: usize = 32;
@@ -89,7 +90,8 @@ pub struct Entered {
 
 impl Connections {
     pub fn new(limits: ConnectionLimits) -> Self {
-        Self { limits: Arc::new(limits.clamped()), open: Arc::default() }
+        let limits = ConnectionLimits { all: open_files::room_for(limits.all), ..limits.clamped() };
+        Self { limits: Arc::new(limits), open: Arc::default() }
     }
 
     /// Gives a new connection a place; another that does nothing may have to give way. `None` if none can.

@@ -108,7 +108,7 @@ impl Encoder {
         self.begin(out);
         match self.sink {
             Sink::Json { .. } => {
-                let version = serde_json::Value::from(self.options.data_version.as_str());
+                let version = serde_json::Value::from(self.options.data_version.get());
                 out.extend_from_slice(
                     format!("],\"rows\":{},\"data_version\":{version}}}\n", self.rows).as_bytes(),
                 );

@@ -21,6 +21,8 @@ pub use names::{type_name, with_unique_names};
 
 use std::path::PathBuf;
 
+use crate::query::DataVersion;
+
 /// How numbers that JSON readers would round are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Numbers {
@@ -45,7 +47,7 @@ pub struct Style {
 pub struct EncodeOptions {
     pub style: Style,
     /// Shown in a JSON document; the other formats have no place for it.
-    pub data_version: String,
+    pub data_version: DataVersion,
     /// Where what has to wait for the end may be written; where the system keeps such files without it.
     pub folder: Option<PathBuf>,
 }

@@ -22,7 +22,7 @@ fn batch(columns: Vec<(&str, ArrayRef)>) -> RecordBatch {
 
 fn text(format: Format, batches: &[RecordBatch], numbers: Numbers) -> String {
     let style = Style { numbers, ..Style::default() };
-    let options = EncodeOptions { style, data_version: "v7".into(), ..EncodeOptions::default() };
+    let options = EncodeOptions { style, data_version: "v7".to_owned().into(), ..EncodeOptions::default() };
     let mut out = Vec::new();
     encode(format, &batches[0].schema(), batches, &options, &mut out).unwrap();
     String::from_utf8(out).unwrap()

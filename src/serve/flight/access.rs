@@ -37,7 +37,9 @@ pub async fn admit(
 ) -> Result<Asking, Status> {
     let secret = secret(metadata)?;
     let store = metadata.get(STORE_HEADER).and_then(|store| store.to_str().ok()).map(str::to_owned);
-    let caller = access.admit(connection, secret.as_deref(), store, Scope::Query).await.map_err(refused)?;
+    let door = access.door().await.map_err(|error| status(&error))?;
+    let caller =
+        access.admit(&door, connection, secret.as_deref(), store, Scope::Query).await.map_err(refused)?;
     Ok(Asking { caller, secret: secret.unwrap_or_else(|| OPEN_SECRET.to_owned()) })
 }
 

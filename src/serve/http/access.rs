@@ -60,7 +60,8 @@ async fn caller(parts: &Parts, state: &AppState, scope: Scope) -> Result<Caller,
     let asked = QueryString::of(&parts.uri)?.take("store");
     let given = parts.headers.get(header::AUTHORIZATION);
     let connection = parts.extensions.get::<Arc<Connection>>();
-    match state.access.admit(connection, given.and_then(bearer), asked, scope).await {
+    let door = parts.extensions.get::<Door>().ok_or_else(|| Error::internal("nobody looked at the door"))?;
+    match state.access.admit(door, connection, given.and_then(bearer), asked, scope).await {
         Err(Refusal::NoKey) if given.is_some() => {
             Err(Problem::unauthorized("the header has to be `Authorization: Bearer KEY`"))
         }
@@ -109,9 +110,9 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// Keeps web pages of other sites away from an open server: a browser on this machine would carry out
+/// Looks who may ask. Keeps web pages of other sites away from an open server: a browser on this machine would carry out
 /// their requests, and a name of theirs may point to this machine.
-pub async fn guard_origin(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+pub async fn guard_origin(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
     // It tells nothing, and a process runs even if the keys in its bucket cannot be read.
     if request.uri().path() == ALIVE {
         return next.run(request).await;
@@ -124,6 +125,8 @@ pub async fn guard_origin(State(state): State<Arc<AppState>>, request: Request, 
         let reason = "an open server answers requests to localhost only, from no other site's page";
         return Problem::forbidden(reason).into_response();
     }
+    // The keys are looked at once.
+    request.extensions_mut().insert(door);
     next.run(request).await
 }
 

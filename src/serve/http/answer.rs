@@ -10,13 +10,13 @@ use tokio::time::Instant;
 
 use super::packing::Packing;
 use super::problem::Problem;
+use super::repeats::Asking;
 use super::sql::{Held, Wire, respond_with_rows};
 use super::state::AppState;
 use crate::cache::EncodedAnswer;
 use crate::engine::{Asked, CacheStatus};
 use crate::error::Error;
 use crate::query::Answer;
-use crate::serve::access::Caller;
 use crate::serve::encode::{EncodeOptions, Format, Numbers, Style, encode, encode_aside};
 
 /// Rows in memory whose encoding is made whole and kept. More of them are encoded as they leave.
@@ -74,27 +74,30 @@ pub struct Wanted {
 /// too many to be kept.
 pub async fn respond(
     state: &AppState,
-    caller: Caller,
+    asking: Asking,
     asked: Asked,
     wanted: Wanted,
-    request: &HeaderMap,
 ) -> Result<Response, Problem> {
     let Wanted { format, style } = wanted;
-    let etag = etag(asked.key(), format, style);
-    if is_known(request, &etag) {
-        return Ok(not_modified(&etag));
+    let named = etag(asked.key(), format, style);
+    if is_known(&asking.headers, &named) {
+        return Ok(not_modified(&named));
     }
-    let packing = if format.is_packed() { Packing::Plain } else { Packing::choose(request) };
-    let key = format!("{etag}-{}", packing.name().unwrap_or_default());
-    if let Some(kept) = state.engine.kept_encoding(&key).await {
-        return Ok(whole(&kept, CacheStatus::Hit, format, &etag));
+    let packing = if format.is_packed() { Packing::Plain } else { Packing::choose(&asking.headers) };
+    if let Some(kept) = state.engine.kept_encoding(&packing.key(&named)).await {
+        let response = whole(&kept, CacheStatus::Hit, format, &named);
+        asking.remember(state, named, format, &kept).await?;
+        return Ok(response);
     }
     let (answer, status) = state.engine.answer(asked).await?;
+    // It may be the answer of newer data than was asked for.
+    let etag = etag(&answer.key, format, style);
     if answer.memory_bytes() > KEPT_BYTES {
         let deadline = Instant::now() + state.limits.request_timeout;
-        let wire = Wire { format, style, data_version: answer.data_version.clone(), deadline };
+        let data_version = answer.data_version.clone().into();
+        let wire = Wire { format, style, data_version, deadline };
         let batches = futures::stream::iter(answer.batches.clone().into_iter().map(Ok));
-        let held = Held::new(caller, None);
+        let held = Held::new(asking.caller, None);
         let mut response = respond_with_rows(state, &answer.schema, None, batches, &wire, held).await?;
         let headers = response.headers_mut();
         validators(headers, &etag);
@@ -102,8 +105,13 @@ pub async fn respond(
         return Ok(response);
     }
     let folder = state.engine.scratch_folder().to_owned();
-    let kept = state.engine.keep_encoding(key, encoded(answer, wanted, packing, folder)).await?;
-    Ok(whole(&kept, status, format, &etag))
+    let encode = encoded(answer, wanted, packing, folder);
+    let kept = state.engine.keep_encoding(packing.key(&etag), encode).await?;
+    let response = whole(&kept, status, format, &etag);
+    if etag == named {
+        asking.remember(state, etag, format, &kept).await?;
+    }
+    Ok(response)
 }
 
 async fn encoded(
@@ -113,7 +121,7 @@ async fn encoded(
     folder: PathBuf,
 ) -> Result<EncodedAnswer, Error> {
     encode_aside(move || {
-        let (style, data_version) = (wanted.style, answer.data_version.clone());
+        let (style, data_version) = (wanted.style, answer.data_version.clone().into());
         let options = EncodeOptions { style, data_version, folder: Some(folder) };
         let mut bytes = Vec::new();
         encode(wanted.format, &answer.schema, &answer.batches, &options, &mut bytes)?;

@@ -31,13 +31,11 @@ const UNLESS_SAID: [(HeaderName, &str); 5] = [
 ];
 
 /// Gives the request an id, runs it in a span, and turns whatever goes wrong into a problem document.
-pub async fn wrap(request: Request, next: Next) -> Response {
+pub async fn wrap(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let request_id = request_id(request.headers());
-    let path = request
-        .extensions()
-        .get::<MatchedPath>()
-        .map_or_else(|| "(none)".to_owned(), |path| path.as_str().to_owned());
+    let matched = request.extensions().get::<MatchedPath>().cloned();
+    let path = matched.as_ref().map_or("(none)", MatchedPath::as_str);
     let method = method_name(request.method());
     let span = tracing::info_span!("request", %request_id, %method, %path);
     let response = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
@@ -51,9 +49,7 @@ pub async fn wrap(request: Request, next: Next) -> Response {
         ..400 => tracing::debug!(status, elapsed_us = elapsed.as_micros() as u64, "answered"),
         _ => tracing::info!(status, elapsed_us = elapsed.as_micros() as u64, "answered"),
     });
-    let labels = [("path", path), ("method", method.to_owned()), ("status", status.to_string())];
-    ::metrics::counter!("tributary_http_requests_total", &labels).increment(1);
-    ::metrics::histogram!("tributary_http_request_seconds", "path" => labels[0].1.clone()).record(elapsed);
+    state.figures.count(path, method, status, elapsed);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&request_id) {
         headers.insert(REQUEST_ID, id);

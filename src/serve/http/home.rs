@@ -24,7 +24,7 @@ pub async fn page(State(state): State<Arc<AppState>>, mut query: QueryString) ->
     let mut body = String::from("<h1>Tributary</h1><p>Channels are tributaries; revenue is the river.</p>");
     match state.access.door().await? {
         Door::Open { default_store } => {
-            let store = query.take("store").unwrap_or_else(|| default_store.to_owned());
+            let store = query.take("store").unwrap_or_else(|| default_store.as_ref().to_owned());
             let stores = state.engine.stores().await?;
             let tables = state.engine.tables(&store).await?;
             body.push_str(&stores_part(&stores, &store));

@@ -46,6 +46,11 @@ impl Packing {
         }
     }
 
+    /// Names the packed bytes of an answer with a validator.
+    pub fn key(self, etag: &str) -> String {
+        format!("{etag}-{}", self.name().unwrap_or_default())
+    }
+
     /// Packs bytes, if they are enough. Returns how they are packed, too.
     pub fn pack(self, bytes: Vec<u8>) -> io::Result<(Vec<u8>, Self)> {
         if bytes.len() < LEAST_BYTES {

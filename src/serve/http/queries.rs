@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
 
 use super::access::QueryCaller;
 use super::answer::{self, Wanted};
 use super::problem::Problem;
 use super::query_string::QueryString;
+use super::repeats::Asking;
 use super::state::AppState;
 use crate::error::Error;
 use crate::serve::encode::Format;
@@ -28,14 +28,13 @@ pub async fn list(
 /// `GET /v1/queries/{topic}/{name}`: the answer, from the cache where the data has not changed.
 pub async fn answer(
     State(state): State<Arc<AppState>>,
-    QueryCaller(caller): QueryCaller,
+    asking: Asking,
     Path((topic, file)): Path<(String, String)>,
     mut query: QueryString,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let (name, extension) = split_extension(&file)?;
     let asked = query.take_format()?;
-    let format = answer::choose_format(extension.or(asked), &headers)?;
+    let format = answer::choose_format(extension.or(asked), &asking.headers)?;
     let style = query.take_style()?;
     let min_version = query
         .take("min_version")
@@ -46,8 +45,9 @@ pub async fn answer(
         })
         .transpose()?;
     let (name, params) = (format!("{topic}/{name}"), query.rest());
-    let asked = state.engine.ask(&caller.store, &name, &params, min_version).await?;
-    answer::respond(&state, caller, asked, Wanted { format, style }, &headers).await
+    let (moment, store) = (&asking.moment, &asking.caller.store);
+    let asked = state.engine.ask_at(moment, store, &name, &params, min_version).await?;
+    answer::respond(&state, asking, asked, Wanted { format, style }).await
 }
 
 /// Splits `channels.csv`; names of queries have no dot.

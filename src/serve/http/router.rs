@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::{from_fn, from_fn_with_state, map_response};
+use axum::middleware::{from_fn_with_state, map_response};
 use axum::routing::{get, post};
 use tower_http::compression::CompressionLayer;
 use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
@@ -45,7 +45,7 @@ pub fn router(state: Arc<AppState>) -> Router {
         .fallback(|| async { Problem::not_found("there is no such path: / lists them") })
         .method_not_allowed_fallback(|| async { Problem::method_not_allowed() })
         .layer(from_fn_with_state(Arc::clone(&state), access::guard_origin))
-        .layer(from_fn(envelope::wrap))
+        .layer(from_fn_with_state(Arc::clone(&state), envelope::wrap))
         .layer(CompressionLayer::new().compress_when(worth_it))
         .layer(map_response(answer::weaken_when_compressed))
         .with_state(state)

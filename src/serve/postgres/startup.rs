@@ -84,7 +84,7 @@ impl StartupHandler for Session {
 
 impl Session {
     /// Reads the keys that open the server now.
-    async fn entry(&self) -> PgWireResult<Entry<'_>> {
+    async fn entry(&self) -> PgWireResult<Entry> {
         self.door.access.door().await.map_err(|cause| engine_error(&cause))
     }
 
@@ -109,7 +109,7 @@ impl Session {
         client.set_state(PgWireConnectionState::AuthenticationInProgress);
         let keys = match self.entry().await? {
             Entry::Open { default_store } => {
-                let store = store.unwrap_or_else(|| default_store.to_owned());
+                let store = store.unwrap_or_else(|| default_store.as_ref().to_owned());
                 return self.admit_as(client, Who { store, key: None }).await;
             }
             Entry::Keys(keys) => keys,

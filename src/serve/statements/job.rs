@@ -62,7 +62,7 @@ async fn compute(
         job.count_rows(batch.num_rows());
         draft.write(&batch)?;
     }
-    draft.finish(answer.data_version)
+    draft.finish(answer.data_version.get())
 }
 
 fn tempfile_name(folder: &std::path::Path) -> std::path::PathBuf {

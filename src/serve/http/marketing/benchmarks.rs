@@ -3,9 +3,7 @@
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono::Utc;
 use serde_json::{Map, Value};
 
 use super::period::Asked;
@@ -13,31 +11,30 @@ use super::reply;
 use super::rows::Row;
 use crate::error::Result;
 use crate::query::Answer;
-use crate::serve::http::access::QueryCaller;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::query_string::QueryString;
+use crate::serve::http::repeats::Asking;
 use crate::serve::http::state::AppState;
 
 /// `data` is keyed by metric, as documented; a store with several currencies sees its main one.
 pub async fn benchmarks(
     State(state): State<Arc<AppState>>,
-    QueryCaller(caller): QueryCaller,
+    asking: Asking,
     Path(channel): Path<String>,
     mut query: QueryString,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = Asked::take(&mut query)?;
     let industry = query.take("industry");
     query.end(&["start_date", "end_date", "days", "industry", "store"])?;
-    let (engine, store) = (&state.engine, caller.store.as_str());
-    let settings = reply::settings(engine, store).await?;
-    let mut params = asked.period(settings.zone, Utc::now())?.params();
+    let (engine, moment, store) = (&state.engine, &asking.moment, asking.caller.store.as_str());
+    let settings = reply::settings(engine, &asking).await?;
+    let mut params = asked.period(settings.zone, moment.at())?.params();
     params.insert("channel".into(), channel);
     params.extend(industry.map(|industry| ("industry".to_owned(), industry)));
-    let asked = engine.ask(store, "performance/benchmarks", &params, None).await?;
+    let asked = engine.ask_at(moment, store, "performance/benchmarks", &params, None).await?;
     let own = settings.currency.clone();
     let compose = move |answers: &[Arc<Answer>]| compose(answers, &own);
-    reply::composed(&state, &headers, &settings, "benchmarks", vec![asked], compose).await
+    reply::composed(&state, asking, &settings, "benchmarks", vec![asked], compose).await
 }
 
 fn compose(answers: &[Arc<Answer>], own_currency: &str) -> Result<Map<String, Value>> {

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono::Utc;
 use serde_json::{Map, Value, json};
 
 use super::money::Money;
@@ -15,28 +13,27 @@ use super::reply;
 use super::rows::Row;
 use crate::error::{Error, Result};
 use crate::query::Answer;
-use crate::serve::http::access::QueryCaller;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::query_string::QueryString;
+use crate::serve::http::repeats::Asking;
 use crate::serve::http::state::AppState;
 
 pub async fn dashboard(
     State(state): State<Arc<AppState>>,
-    QueryCaller(caller): QueryCaller,
+    asking: Asking,
     mut query: QueryString,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = Asked::take(&mut query)?;
     query.end(&["start_date", "end_date", "days", "store"])?;
-    let (engine, store) = (&state.engine, caller.store.as_str());
-    let settings = reply::settings(engine, store).await?;
-    let period = asked.period(settings.zone, Utc::now())?;
+    let (engine, moment, store) = (&state.engine, &asking.moment, asking.caller.store.as_str());
+    let settings = reply::settings(engine, &asking).await?;
+    let period = asked.period(settings.zone, moment.at())?;
     let (now, before) = (period.params(), period.previous().params());
-    let current = engine.ask(store, "performance/channels", &now, None).await?;
-    let previous = engine.ask(store, "performance/channels", &before, None).await?;
+    let current = engine.ask_at(moment, store, "performance/channels", &now, None).await?;
+    let previous = engine.ask_at(moment, store, "performance/channels", &before, None).await?;
     let own = settings.currency.clone();
     let compose = move |answers: &[Arc<Answer>]| compose(answers, &own, period);
-    reply::composed(&state, &headers, &settings, "dashboard", vec![current, previous], compose).await
+    reply::composed(&state, asking, &settings, "dashboard", vec![current, previous], compose).await
 }
 
 /// The document of the current period's answer and the previous one's.

@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::http::HeaderMap;
 use axum::response::Response;
 use chrono_tz::Tz;
 use serde_json::{Map, Value, json};
@@ -17,6 +16,7 @@ use crate::serve::encode::{Format, encode_aside};
 use crate::serve::http::answer;
 use crate::serve::http::packing::Packing;
 use crate::serve::http::problem::Problem;
+use crate::serve::http::repeats::Asking;
 use crate::serve::http::state::AppState;
 
 /// What a store says about itself.
@@ -28,8 +28,9 @@ pub struct Settings {
 }
 
 /// Reads the store's time zone and currency; UTC and no currency where it has not said.
-pub async fn settings(engine: &Engine, store: &str) -> Result<Settings> {
-    let (answer, _) = engine.query(store, "stores/settings", &Params::new(), None).await?;
+pub async fn settings(engine: &Engine, asking: &Asking) -> Result<Settings> {
+    let (moment, store) = (&asking.moment, &asking.caller.store);
+    let (answer, _) = engine.query_at(moment, store, "stores/settings", &Params::new(), None).await?;
     let Some(row) = rows(&answer).next() else {
         return Ok(Settings { zone: Tz::UTC, currency: String::new(), key: answer.key.clone() });
     };
@@ -80,25 +81,21 @@ pub fn spread(data: &mut Map<String, Value>, mut groups: BTreeMap<String, Map<St
 /// what the data says besides them.
 pub async fn composed(
     state: &AppState,
-    request: &HeaderMap,
+    asking: Asking,
     settings: &Settings,
     name: &str,
     parts: Vec<Asked>,
     compose: impl FnOnce(&[Arc<Answer>]) -> Result<Map<String, Value>> + Send + 'static,
 ) -> Result<Response, Problem> {
-    let mut hasher = Sha256::new();
-    for part in [name, &settings.key].into_iter().chain(parts.iter().map(Asked::key)) {
-        hasher.update((part.len() as u64).to_be_bytes());
-        hasher.update(part);
+    let named = validator(name, settings, parts.iter().map(Asked::key));
+    if answer::is_known(&asking.headers, &named) {
+        return Ok(answer::not_modified(&named));
     }
-    let etag = format!("\"api-{}\"", hex::encode(&hasher.finalize()[..16]));
-    if answer::is_known(request, &etag) {
-        return Ok(answer::not_modified(&etag));
-    }
-    let packing = Packing::choose(request);
-    let key = format!("{etag}-{}", packing.name().unwrap_or_default());
-    if let Some(kept) = state.engine.kept_encoding(&key).await {
-        return Ok(answer::whole(&kept, CacheStatus::Hit, Format::Json, &etag));
+    let packing = Packing::choose(&asking.headers);
+    if let Some(kept) = state.engine.kept_encoding(&packing.key(&named)).await {
+        let response = answer::whole(&kept, CacheStatus::Hit, Format::Json, &named);
+        asking.remember(state, named, Format::Json, &kept).await?;
+        return Ok(response);
     }
     let (mut answers, mut status) = (Vec::new(), CacheStatus::Hit);
     for part in parts {
@@ -108,6 +105,8 @@ pub async fn composed(
         }
         answers.push(answer);
     }
+    // They may be answers of newer data than was asked for.
+    let etag = validator(name, settings, answers.iter().map(|answer| answer.key.as_str()));
     let encode = encode_aside(move || {
         let oldest = answers.iter().min_by_key(|answer| answer.computed_at);
         let oldest = oldest.ok_or_else(|| Error::internal("an endpoint asked no query"))?;
@@ -116,6 +115,20 @@ pub async fn composed(
         let body = Value::Object(Map::from_iter(body)).to_string();
         answer::packed(body.into_bytes(), packing, oldest)
     });
-    let kept = state.engine.keep_encoding(key, encode).await?;
-    Ok(answer::whole(&kept, status, Format::Json, &etag))
+    let kept = state.engine.keep_encoding(packing.key(&etag), encode).await?;
+    let response = answer::whole(&kept, status, Format::Json, &etag);
+    if etag == named {
+        asking.remember(state, etag, Format::Json, &kept).await?;
+    }
+    Ok(response)
+}
+
+/// The strong validator of what is composed of answers with these keys.
+fn validator<'a>(name: &'a str, settings: &'a Settings, keys: impl Iterator<Item = &'a str>) -> String {
+    let mut hasher = Sha256::new();
+    for part in [name, settings.key.as_str()].into_iter().chain(keys) {
+        hasher.update((part.len() as u64).to_be_bytes());
+        hasher.update(part);
+    }
+    format!("\"api-{}\"", hex::encode(&hasher.finalize()[..16]))
 }

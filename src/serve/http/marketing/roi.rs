@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::{Path, State};
-use axum::http::HeaderMap;
 use axum::response::Response;
-use chrono::Utc;
 use serde_json::{Map, Value, json};
 
 use super::money::Money;
@@ -14,29 +12,28 @@ use super::period::{Asked, Period};
 use super::reply;
 use crate::error::{Error, Result};
 use crate::query::Answer;
-use crate::serve::http::access::QueryCaller;
 use crate::serve::http::problem::Problem;
 use crate::serve::http::query_string::QueryString;
+use crate::serve::http::repeats::Asking;
 use crate::serve::http::state::AppState;
 
 pub async fn roi(
     State(state): State<Arc<AppState>>,
-    QueryCaller(caller): QueryCaller,
+    asking: Asking,
     Path(channel): Path<String>,
     mut query: QueryString,
-    headers: HeaderMap,
 ) -> Result<Response, Problem> {
     let asked = Asked::take(&mut query)?;
     query.end(&["start_date", "end_date", "days", "store"])?;
-    let (engine, store) = (&state.engine, caller.store.as_str());
-    let settings = reply::settings(engine, store).await?;
-    let period = asked.period(settings.zone, Utc::now())?;
+    let (engine, moment, store) = (&state.engine, &asking.moment, asking.caller.store.as_str());
+    let settings = reply::settings(engine, &asking).await?;
+    let period = asked.period(settings.zone, moment.at())?;
     let mut params = period.params();
     params.insert("model".into(), "linear".into());
-    let asked = engine.ask(store, "attribution/by_channel", &params, None).await?;
+    let asked = engine.ask_at(moment, store, "attribution/by_channel", &params, None).await?;
     let (name, own) = (format!("roi/{channel}"), settings.currency.clone());
     let compose = move |answers: &[Arc<Answer>]| compose(answers, &own, channel, period);
-    reply::composed(&state, &headers, &settings, &name, vec![asked], compose).await
+    reply::composed(&state, asking, &settings, &name, vec![asked], compose).await
 }
 
 fn compose(

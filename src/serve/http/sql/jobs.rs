@@ -103,7 +103,7 @@ pub async fn result(
         }
     };
     let deadline = Instant::now() + state.limits.request_timeout;
-    let wire = Wire { format, style, data_version: kept.data_version.clone(), deadline };
+    let wire = Wire { format, style, data_version: kept.data_version.clone().into(), deadline };
     let mut rows = Box::pin(kept.read(offset, limit)).fuse();
     let first = rows.next().await.transpose()?;
     let mut response = respond(&state, &kept.schema, first, rows, &wire, Held::new(caller, None)).await?;

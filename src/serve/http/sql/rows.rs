@@ -12,7 +12,7 @@ use futures::{Stream, StreamExt};
 use tokio::time::Instant;
 
 use crate::error::{Error, Result};
-use crate::query::Params;
+use crate::query::{DataVersion, Params};
 use crate::serve::access::Caller;
 use crate::serve::encode::{EncodeOptions, Encoder, Format, Style, finish_aside, write_aside};
 use crate::serve::http::answer;
@@ -75,7 +75,7 @@ pub async fn answer(
 pub struct Wire {
     pub format: Format,
     pub style: Style,
-    pub data_version: String,
+    pub data_version: DataVersion,
     pub deadline: Instant,
 }
 
@@ -105,7 +105,7 @@ pub async fn respond(
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(wire.format.content_type()));
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    answer::data_version(headers, &wire.data_version);
+    answer::data_version(headers, &wire.data_version.get());
     Ok(response)
 }
 

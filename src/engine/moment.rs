@@ -1,0 +1,92 @@
+//! The newest versions, as one request sees them.
+
+use std::sync::Arc;
+
+use chrono::{DateTime, NaiveDate, Utc};
+use chrono_tz::Tz;
+use futures::future::try_join_all;
+use tokio::sync::Mutex;
+
+use super::open::Engine;
+use crate::error::Result;
+use crate::lake::{Lake, LakeTable};
+use crate::query;
+use crate::session::Pins;
+
+/// What is asked at one moment is asked on the same day, and sees the same versions of the tables: each is looked at once.
+#[derive(Debug)]
+pub struct Moment {
+    at: DateTime<Utc>,
+    seen: Mutex<Seen>,
+}
+
+#[derive(Debug, Default)]
+struct Seen {
+    pins: Pins,
+    /// True if a table was changed meanwhile, and the others were looked at again.
+    has_passed: bool,
+}
+
+/// What the answers of a moment depend on, beside what was asked: the day in the store's time zone, and the versions of the
+/// store's data.
+#[derive(Debug)]
+pub struct Basis {
+    store: String,
+    zone: Tz,
+    day: NaiveDate,
+    versions: Vec<(Arc<LakeTable>, u64)>,
+}
+
+impl Moment {
+    pub fn now() -> Self {
+        Self { at: Utc::now(), seen: Mutex::default() }
+    }
+
+    pub fn at(&self) -> DateTime<Utc> {
+        self.at
+    }
+
+    /// The versions of some tables.
+    pub(super) async fn pins<'a>(
+        &self,
+        lake: &Lake,
+        tables: impl IntoIterator<Item = &'a str> + Clone,
+    ) -> Result<Pins> {
+        let mut seen = self.seen.lock().await;
+        seen.pins.add_newest(lake, tables.clone()).await?;
+        Ok(seen.pins.of(tables))
+    }
+
+    /// Looks at every table again when it is asked for: one has been changed.
+    pub(super) async fn pass(&self) {
+        *self.seen.lock().await = Seen { pins: Pins::default(), has_passed: true };
+    }
+}
+
+impl Engine {
+    /// What all that was asked at a moment depends on; `None` if the data changed meanwhile.
+    pub async fn basis(&self, moment: &Moment, store: &str) -> Result<Option<Basis>> {
+        let zone = self.time_zone(moment, store).await?;
+        let seen = moment.seen.lock().await;
+        if seen.has_passed {
+            return Ok(None);
+        }
+        let versions = seen.pins.versions().map(|(name, _)| {
+            let version = seen.pins.data_version(name, store).unwrap_or(0);
+            Ok((Arc::clone(self.inner.lake.table(name)?), version))
+        });
+        let (day, versions) = (query::today(moment.at, zone), versions.collect::<Result<_>>()?);
+        Ok(Some(Basis { store: store.to_owned(), zone, day, versions }))
+    }
+
+    /// Returns true if answers on this basis are the answers now.
+    pub async fn is_current(&self, basis: &Basis) -> Result<bool> {
+        if query::today(Utc::now(), basis.zone) != basis.day {
+            return Ok(false);
+        }
+        let looks = basis.versions.iter().map(async |(table, version)| {
+            table.snapshot().await.map(|snapshot| snapshot.data_version(&basis.store) == *version)
+        });
+        Ok(try_join_all(looks).await?.into_iter().all(|is_same| is_same))
+    }
+}
