@@ -4,25 +4,43 @@
 //!
 //! The number is how many touchpoints one body has (default 200,000). A body of Arrow and one of NDJSON land in a new
 //! lake each time, beside a bare write of the same rows as one synced Parquet file. Then single rows land one after the
-//! other in a lake of 100 live files and in one of 10,000, in turn, beside a bare write of two synced files. Medians and
-//! ratios of one process are printed.
+//! other in a lake of 100 live files and in one of 10,000, in turn, beside a bare write of two synced files. Then `wrk`, if
+//! it is installed, lands single rows over HTTP on many connections, beside a bare server that takes the same bodies and
+//! keeps nothing. Medians and ratios of one run are printed.
+//!
+//!     PYTHON=python cargo bench --bench landing -- csv 5000000
+//!
+//! lands an export of so many rows with the command line, in turn with DuckDB in that Python, which copies it to Parquet by
+//! month and sorts nothing.
 
 use std::fs::File;
 use std::io::{Cursor, Write as _};
 use std::path::Path;
+use std::process::{Command, Stdio};
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
+use axum::Router;
+use axum::routing::post;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;
 use parquet::file::properties::WriterProperties;
+use tokio::net::TcpListener;
 use tributary::land::Format;
+use tributary::serve::{ServeOptions, serve};
 use tributary::{Engine, EngineOptions, LandRequest};
 
+#[path = "support/export.rs"]
+mod export;
 mod support;
+#[path = "support/wrk.rs"]
+mod wrk;
 
 const ROUNDS: usize = 5;
 const COMMITS: usize = 300;
+const CONNECTIONS: [usize; 3] = [1, 64, 512];
+/// Of a run of `wrk`.
+const SECONDS: u64 = 3;
 const FEW_FILES: usize = 100;
 const MANY_FILES: usize = 10_000;
 /// Of one landing: each is a file.
@@ -31,12 +49,89 @@ const MONTHS: usize = 100;
 const BARE_FILES: [usize; 2] = [6_000, 2_500];
 
 fn main() {
-    let rows = std::env::args().find_map(|text| text.parse().ok()).unwrap_or(200_000);
+    let rows = std::env::args().find_map(|text| text.parse().ok());
+    if std::env::args().any(|text| text == "csv") {
+        return csv(rows.unwrap_or(5_000_000));
+    }
+    let rows = rows.unwrap_or(200_000);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         bodies(rows).await;
         commits().await;
+        requests().await;
     });
+}
+
+/// Lands an export, in turn with a copy by DuckDB.
+fn csv(rows: usize) {
+    #[expect(clippy::disallowed_methods, reason = "a bench has no settings")]
+    let python = std::env::var_os("PYTHON").unwrap_or_else(|| "python3".into());
+    let folder = folder();
+    let file = folder.path().join("touches.csv");
+    export::write(&file, rows);
+    let mut took = [const { Vec::new() }; 2];
+    for round in 0..ROUNDS {
+        let (lake, copy) =
+            (folder.path().join(format!("lake-{round}")), folder.path().join(format!("copy-{round}")));
+        let mut land = Command::new(env!("CARGO_BIN_EXE_tributary"));
+        land.arg("--data")
+            .arg(&lake)
+            .args(["land", "touchpoints"])
+            .arg(&file)
+            .args(["--store", support::STORE]);
+        took[0].push(export::run(land.stdout(Stdio::null()).stderr(Stdio::null())));
+        took[1].push(export::run(&mut export::duckdb(&python, &file, &copy)));
+        for folder in [lake, copy] {
+            std::fs::remove_dir_all(folder).expect("the folder can be removed");
+        }
+    }
+    let bytes = std::fs::metadata(&file).expect("the export is there").len();
+    println!("an export of {rows} rows, {} MB", bytes >> 20);
+    for (name, took) in ["tributary, sorted", "DuckDB, unsorted"].iter().zip(&took) {
+        let mut seconds: Vec<f64> = took.iter().map(|took| took.wall.as_secs_f64()).collect();
+        let memory = took.iter().map(|took| took.memory).max().unwrap_or(0);
+        println!("  {name:18} {:6.2} s  {:6} MB", median(&mut seconds), memory >> 20);
+    }
+}
+
+/// Lands single rows over HTTP, on many connections.
+async fn requests() {
+    if Command::new("wrk").arg("--version").output().is_err() {
+        return println!("requests of one row are not measured: wrk is not installed");
+    }
+    let folder = folder();
+    let engine =
+        Engine::open(folder.path().to_str().expect("a path of UTF-8")).await.expect("the lake opens");
+    let (ours, bare) = (listener().await, listener().await);
+    let urls = [&bare, &ours].map(|listener| {
+        let address = listener.local_addr().expect("its address");
+        format!("http://{address}/v1/land/touchpoints?store={}", support::STORE)
+    });
+    let options = ServeOptions { open: true, ..ServeOptions::default() };
+    tokio::spawn(serve(engine, options, ours, std::future::pending()));
+    let router = Router::new().route("/v1/land/{table}", post(|body: axum::body::Bytes| async move { body }));
+    tokio::spawn(async move { axum::serve(bare, router).await });
+    let script = concat!(env!("CARGO_MANIFEST_DIR"), "/benches/support/land.lua");
+    println!("requests of one row, {SECONDS} s, {ROUNDS} times");
+    for connections in CONNECTIONS {
+        let mut measured = [const { Vec::new() }; 2];
+        for _ in 0..ROUNDS {
+            for (url, measured) in urls.iter().zip(&mut measured) {
+                measured.push(wrk::load_by(&["-s", script], url, &[], connections, SECONDS).await);
+            }
+        }
+        let [bare, ours] = measured.map(wrk::median);
+        println!(
+            "  {connections:4} connections  {:7.0} acknowledged a second, p99 {:6.1} ms  (bare server {:7.0})",
+            ours.per_second,
+            ours.p99.as_secs_f64() * 1e3,
+            bare.per_second
+        );
+    }
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.expect("a port")
 }
 
 async fn bodies(rows: usize) {

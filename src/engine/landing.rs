@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::new_null_array;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
 
 use super::open::{Engine, Inner};
 use crate::error::{Error, Problem, Result};
@@ -148,6 +149,8 @@ impl Intake<'_> {
         while let Some(chunk) = parsed.recv().await {
             self.take(chunk?).await?;
         }
+        self.rows.settle().await?;
+        self.bad.settle().await?;
         parser.await.map_err(|error| Error::internal("reading the body").with_source(error))
     }
 
@@ -191,6 +194,8 @@ struct Incoming<'a> {
     held: Vec<RecordBatch>,
     held_bytes: usize,
     staged: Vec<NewFile>,
+    /// Rows that are being staged while the next are read.
+    staging: Option<JoinHandle<Result<Vec<NewFile>>>>,
     /// Begun with the first rows that are staged.
     writer: Option<FileWriter>,
     row_count: u64,
@@ -199,7 +204,7 @@ struct Incoming<'a> {
 impl<'a> Incoming<'a> {
     fn new(landing: &'a Landing, store: &'a str, name: BatchName) -> Self {
         let (held, staged) = (Vec::new(), Vec::new());
-        Self { landing, store, name, held, held_bytes: 0, staged, writer: None, row_count: 0 }
+        Self { landing, store, name, held, held_bytes: 0, staged, staging: None, writer: None, row_count: 0 }
     }
 
     async fn take(&mut self, rows: RecordBatch) -> Result<()> {
@@ -210,17 +215,34 @@ impl<'a> Incoming<'a> {
         self.held_bytes += rows.get_array_memory_size();
         self.held.push(rows);
         if self.held_bytes >= HELD_BYTES {
-            self.held_bytes = 0;
-            let rows = std::mem::take(&mut self.held);
-            let writer = match &mut self.writer {
-                Some(writer) => writer,
-                none => none.insert(self.landing.begin(self.store).await?),
-            };
-            self.staged.extend(self.landing.stage(writer, &self.name, rows).await?);
+            self.stage().await?;
         }
         Ok(())
     }
 
+    /// Begins to stage what is held.
+    async fn stage(&mut self) -> Result<()> {
+        self.settle().await?;
+        self.held_bytes = 0;
+        let rows = std::mem::take(&mut self.held);
+        let writer = match &mut self.writer {
+            Some(writer) => writer,
+            none => none.insert(self.landing.begin(self.store).await?),
+        };
+        self.staging = Some(tokio::spawn(self.landing.stage(writer.clone(), self.name.clone(), rows)));
+        Ok(())
+    }
+
+    /// Waits for the rows that are being staged.
+    async fn settle(&mut self) -> Result<()> {
+        if let Some(staging) = self.staging.take() {
+            let staged = staging.await.map_err(|error| Error::internal("staging rows").with_source(error))?;
+            self.staged.extend(staged?);
+        }
+        Ok(())
+    }
+
+    /// Commits what is held, and what was staged: nothing is being staged any more.
     async fn commit(&mut self, content: Option<u64>) -> Result<Committed> {
         let batch = Batch {
             store: self.store.to_owned(),
@@ -234,7 +256,10 @@ impl<'a> Incoming<'a> {
     }
 
     /// Deletes what was staged.
-    async fn discard(&self) {
+    async fn discard(&mut self) {
+        if let Err(error) = self.settle().await {
+            tracing::debug!(%error, "rows of a batch that is refused were not staged");
+        }
         self.landing.discard(&self.staged).await;
     }
 }

@@ -281,7 +281,7 @@ impl Worker {
                 }
             };
             for store in snapshot.stores() {
-                if is_due(snapshot.files_of(store), self.ages.compact_after) {
+                if is_due(&snapshot.summary(store), self.ages.compact_after) {
                     due.push(Work::Compact { store: store.to_owned(), table: name.clone() });
                 }
             }

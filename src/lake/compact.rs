@@ -8,7 +8,7 @@ use datafusion::execution::TaskContext;
 use futures::StreamExt;
 
 use super::landed_keys::Room;
-use super::log::{Change, DATA_VERSION_TAG, DataFile, NewFile, Operation};
+use super::log::{Change, DATA_VERSION_TAG, DataFile, NewFile, Operation, Summary};
 use super::newest::{NewestVersions, read_file};
 use super::provider::StoreTable;
 use super::row_order::{FileOrder, version_columns};
@@ -16,7 +16,6 @@ use super::table::LakeTable;
 use super::write::FileWriter;
 use crate::drills::{Point, reach};
 use crate::error::Result;
-use crate::schema::INGESTED_AT_COLUMN;
 
 /// Landed files from here on are worth a compaction, however small: each is one more run to merge.
 const MANY_FILES: usize = 64;
@@ -27,14 +26,11 @@ const MANY_ROWS: u64 = 500_000;
 const LEAST_PART: u64 = 5;
 
 /// Returns true if a store's landed files slow down reading, or if one of them is older than `compact_after`.
-pub fn is_due(files: &[Arc<DataFile>], compact_after: Duration) -> bool {
-    let (compacted, landed): (Vec<_>, Vec<_>) = files.iter().partition(|file| file.is_compacted());
-    let row_count = |files: &[&Arc<DataFile>]| files.iter().map(|file| file.row_count).sum::<u64>();
-    let landed_rows = row_count(&landed);
+pub fn is_due(files: &Summary, compact_after: Duration) -> bool {
     let oldest_us = chrono::Utc::now().timestamp_micros().saturating_sub_unsigned(micros(compact_after));
-    landed.iter().any(|file| file.instants(INGESTED_AT_COLUMN).1 <= oldest_us)
-        || landed.len() >= MANY_FILES
-        || landed_rows >= MANY_ROWS.max(row_count(&compacted) / LEAST_PART)
+    files.landed_files > 0 && files.oldest_landed_us <= oldest_us
+        || files.landed_files >= MANY_FILES
+        || files.landed_rows >= MANY_ROWS.max(files.compacted_rows / LEAST_PART)
 }
 
 fn micros(duration: Duration) -> u64 {

@@ -28,11 +28,16 @@ const LOOKUP_FALSE_POSITIVES: f64 = 1e-6;
 /// Fewer rows than this are packed by one thread.
 const MANY_ROWS: usize = 16 * 1024;
 
+/// So few rows are not packed: to prepare the packing of each column takes longer than to write it, and a compaction packs
+/// them with others.
+const FEW_ROWS: usize = 256;
+
 /// Packs rows into a file, their columns side by side: a landing waits for it.
 pub fn encode_parquet(spec: &TableSpec, rows: &RecordBatch) -> Result<Vec<u8>> {
     let failed = |error| Error::internal(format!("encoding rows of {}", spec.name)).with_source(error);
     let writer =
-        ArrowWriter::try_new(Vec::new(), rows.schema(), Some(writer_properties(spec)?)).map_err(failed)?;
+        ArrowWriter::try_new(Vec::new(), rows.schema(), Some(writer_properties(spec, rows.num_rows())?))
+            .map_err(failed)?;
     let (mut writer, groups) = writer.into_serialized_writer().map_err(failed)?;
     for (at, start) in (0..rows.num_rows()).step_by(ROWS_PER_ROW_GROUP).enumerate() {
         let part = rows.slice(start, ROWS_PER_ROW_GROUP.min(rows.num_rows() - start));
@@ -86,8 +91,10 @@ fn encode_columns(
     Ok(chunks.into_iter().map(|(_, chunk)| chunk).collect())
 }
 
-pub fn writer_properties(spec: &TableSpec) -> Result<WriterProperties> {
+/// How a file of so many rows is packed.
+pub fn writer_properties(spec: &TableSpec, rows: usize) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(3).map_err(|error| Error::internal("zstd level").with_source(error))?;
+    let compression = if rows <= FEW_ROWS { Compression::UNCOMPRESSED } else { Compression::ZSTD(level) };
     let schema = spec.file_schema();
     let sorting = spec
         .sort
@@ -96,7 +103,7 @@ pub fn writer_properties(spec: &TableSpec) -> Result<WriterProperties> {
         .map(|index| SortingColumn { column_idx: index as i32, descending: false, nulls_first: true })
         .collect();
     let mut properties = WriterProperties::builder()
-        .set_compression(Compression::ZSTD(level))
+        .set_compression(compression)
         .set_max_row_group_row_count(Some(ROWS_PER_ROW_GROUP))
         .set_statistics_enabled(EnabledStatistics::Page)
         .set_sorting_columns(Some(sorting));
@@ -126,7 +133,7 @@ pub fn writer_properties(spec: &TableSpec) -> Result<WriterProperties> {
         let column = ColumnPath::from(name.as_str());
         properties = properties
             .set_column_bloom_filter_enabled(column.clone(), true)
-            .set_column_bloom_filter_max_ndv(column.clone(), ROWS_PER_ROW_GROUP as u64)
+            .set_column_bloom_filter_max_ndv(column.clone(), rows.clamp(1, ROWS_PER_ROW_GROUP) as u64)
             .set_column_bloom_filter_fpp(column, LOOKUP_FALSE_POSITIVES);
     }
     Ok(properties.build())

@@ -136,16 +136,20 @@ impl Landing {
         FileWriter::begin(&self.table, store).await
     }
 
-    /// Writes rows that are too many to hold as files, which become visible with the batch's commit.
-    pub async fn stage(
+    /// Writes rows that are too many to hold as files, which become visible with the batch's commit. Of two that are staged
+    /// one after the other, the later one has the newer rows.
+    pub fn stage(
         &self,
-        writer: &FileWriter,
-        name: &BatchName,
+        writer: FileWriter,
+        name: BatchName,
         rows: Vec<RecordBatch>,
-    ) -> Result<Vec<NewFile>> {
-        let at = self.table.next_landed_us();
-        let rows = rows.iter().map(|rows| stamp(&self.table, rows, name, at)).collect::<Result<Vec<_>>>()?;
-        writer.write_landed(rows, at).await
+    ) -> impl Future<Output = Result<Vec<NewFile>>> + Send + 'static {
+        let table = self.table.clone();
+        async move {
+            let at = table.next_landed_us();
+            let rows = rows.iter().map(|rows| stamp(&table, rows, &name, at)).collect::<Result<Vec<_>>>()?;
+            writer.write_landed(rows, at).await
+        }
     }
 
     /// Deletes the files of a batch that was refused after all.

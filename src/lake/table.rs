@@ -102,10 +102,11 @@ impl LakeTable {
 
     async fn look(&self) -> Result<Arc<Snapshot>> {
         let current = self.current();
-        if let Some(version) = current.version
-            && !self.reader.is_doubtful()
-            && !self.has_entry(version + 1).await?
-        {
+        let is_newest = match current.version {
+            Some(version) => !self.reader.is_doubtful() && !self.has_entry(version + 1).await?,
+            None => self.local_log.as_ref().is_some_and(|log| matches!(log.try_exists(), Ok(false))),
+        };
+        if is_newest {
             return Ok(current);
         }
         let mut state = self.state.lock().await;
@@ -296,7 +297,12 @@ impl LakeTable {
             *held = self.reader.load().await?.map(|whole| whole.state);
         }
         let Some(state) = held else { return Ok(self.current()) };
-        self.reader.catch_up(state).await?;
+        let is_newest = self.local_log.is_some()
+            && !self.reader.is_doubtful()
+            && !self.has_entry(state.version + 1).await?;
+        if !is_newest {
+            self.reader.catch_up(state).await?;
+        }
         Ok(self.show(state))
     }
 

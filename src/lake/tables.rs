@@ -123,7 +123,7 @@ impl Lake {
         let Some(lease) = table.lease(store).await? else { return Ok(false) };
         let compacted = async {
             let snapshot = table.snapshot().await?;
-            let is_due = is_due(snapshot.files_of(store), compact_after);
+            let is_due = is_due(&snapshot.summary(store), compact_after);
             Ok(is_due && self.compact_table(store, name, context).await?)
         };
         let compacted = compacted.await;
@@ -134,7 +134,7 @@ impl Lake {
     /// Returns true if a compaction is due: reading suffers from the landed files, or one of them is older than
     /// `compact_after`.
     pub fn is_compaction_due(&self, store: &str, name: &str, compact_after: Duration) -> bool {
-        self.table(name).is_ok_and(|table| is_due(table.current().files_of(store), compact_after))
+        self.table(name).is_ok_and(|table| is_due(&table.current().summary(store), compact_after))
     }
 
     /// Commits what is waiting, and refuses what comes after.

@@ -92,7 +92,7 @@ async fn what_was_staged_before_another_landing_changes_the_version_too() {
     let landing = Landing::start(table.clone());
     let name = BatchName::new(STORE, "channels", None);
     let writer = landing.begin(STORE).await.unwrap();
-    let staged = landing.stage(&writer, &name, vec![rows(&table, "seo")]).await.unwrap();
+    let staged = landing.stage(writer.clone(), name.clone(), vec![rows(&table, "seo")]).await.unwrap();
     land(&table, "display").await;
     let before = data_version(&table).await;
     let batch = Batch { store: STORE.into(), name, rows: Vec::new(), staged, row_count: 1, content: None };
@@ -165,7 +165,7 @@ async fn a_body_that_was_long_under_way_replaces_what_was_compacted_meanwhile() 
     let landing = Landing::start(table.clone());
     let name = BatchName::new(STORE, "channels", None);
     let writer = landing.begin(STORE).await.unwrap();
-    let staged = landing.stage(&writer, &name, vec![rows(&table, "email")]).await.unwrap();
+    let staged = landing.stage(writer.clone(), name.clone(), vec![rows(&table, "email")]).await.unwrap();
     land(&table, "email").await;
     assert!(compact(&table).await);
     let batch = Batch {

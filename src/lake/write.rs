@@ -5,11 +5,12 @@ use std::io;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use chrono::{DateTime, Datelike};
+use datafusion::common::HashMap as KeyMap;
 use datafusion::execution::SendableRecordBatchStream;
 use deltalake_core::kernel::Add;
 use futures::{StreamExt, TryStreamExt};
@@ -170,7 +171,8 @@ fn encode_sorted(
     let schema = spec.file_schema();
     let mut statistics = RunningStatistics::new(&schema);
     let mut writer =
-        ArrowWriter::try_new(Vec::new(), schema, Some(writer_properties(spec)?)).map_err(failed)?;
+        ArrowWriter::try_new(Vec::new(), schema, Some(writer_properties(spec, ROWS_PER_COMPACTED_FILE)?))
+            .map_err(failed)?;
     while let Some(rows) = incoming.blocking_recv() {
         statistics.add(&rows);
         writer.write(&rows).map_err(failed)?;
@@ -213,7 +215,7 @@ fn encode_partitions(spec: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<En
 fn newest_of_each_key(spec: &TableSpec, rows: &RecordBatch) -> Result<UInt32Array> {
     let keys = key_rows(spec, rows)?;
     let versions = row_versions(rows, Some(FileOrder::default()))?;
-    let mut newest: HashMap<&[u8], u32> = HashMap::with_capacity(rows.num_rows());
+    let mut newest: KeyMap<&[u8], u32> = KeyMap::with_capacity(rows.num_rows());
     for (index, key) in (0..).zip(keys.iter()) {
         newest
             .entry(key.data())
@@ -250,16 +252,33 @@ fn sort_indices(spec: &TableSpec, rows: &RecordBatch) -> Result<UInt32Array> {
     let mut columns = Vec::with_capacity(names.len());
     if let Some(month) = &spec.month {
         let numbers = month_numbers(spec, column(rows, &month.of)?)?;
-        columns.push(SortColumn { values: Arc::new(numbers) as ArrayRef, options: None });
+        columns.push(Arc::new(numbers) as ArrayRef);
     }
     for name in &spec.sort {
-        columns.push(SortColumn { values: column(rows, name)?.clone(), options: None });
+        columns.push(column(rows, name)?.clone());
     }
     if columns.is_empty() {
         return Ok((0..rows.num_rows() as u32).collect::<Vec<_>>().into());
     }
-    lexsort_to_indices(&columns, None)
-        .map_err(|error| Error::internal(format!("sorting rows of {}", spec.name)).with_source(error))
+    let failed = |error| Error::internal(format!("sorting rows of {}", spec.name)).with_source(error);
+    let fields = columns.iter().map(|column| SortField::new(column.data_type().clone())).collect();
+    let rows = RowConverter::new(fields).and_then(|rows| rows.convert_columns(&columns)).map_err(failed)?;
+    // Most rows differ in their first bytes, which are compared without a look at the rows.
+    let mut order: Vec<(u128, u32)> =
+        rows.iter().zip(0..).map(|(row, at)| (first_bytes(row.data()), at)).collect();
+    order.sort_unstable_by(|(first, at), (other_first, other)| {
+        let whole = || rows.row(*at as usize).cmp(&rows.row(*other as usize)).then(at.cmp(other));
+        first.cmp(other_first).then_with(whole)
+    });
+    Ok(order.into_iter().map(|(_, at)| at).collect::<Vec<_>>().into())
+}
+
+/// The first bytes of a row, which order it among others.
+fn first_bytes(row: &[u8]) -> u128 {
+    let mut first = [0; 16];
+    let length = row.len().min(first.len());
+    first[..length].copy_from_slice(&row[..length]);
+    u128::from_be_bytes(first)
 }
 
 /// Months since the year 0 of an instant's or a date's column.

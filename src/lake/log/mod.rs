@@ -22,4 +22,4 @@ pub use data_file::{
 pub use entry::sealed_again;
 pub use operation::{Note, Operation, unpack_receipt};
 pub use replay::{LogReader, LogState, version_in_name};
-pub use snapshot::Snapshot;
+pub use snapshot::{Snapshot, Summary};

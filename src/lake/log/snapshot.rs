@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::data_file::DataFile;
+use crate::schema::INGESTED_AT_COLUMN;
 
 /// The files of every store at one version. A copy shares the lists of the stores that did not change.
 #[derive(Debug, Default, Clone)]
@@ -17,8 +18,66 @@ pub struct Snapshot {
 #[derive(Debug, Default)]
 struct StoreFiles {
     files: Vec<Arc<DataFile>>,
-    data_version: u64,
-    newest_landed_us: i64,
+    summary: Summary,
+}
+
+/// What is told of a store's files without a look at each of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Summary {
+    /// The newest version of the data.
+    pub data_version: u64,
+    /// The newest landing, in microseconds since 1970; 0 if there is none.
+    pub newest_landed_us: i64,
+    /// The landed files, which are not compacted yet.
+    pub landed_files: usize,
+    pub landed_rows: u64,
+    pub compacted_rows: u64,
+    /// The oldest landed file, by its newest row, in microseconds since 1970.
+    pub oldest_landed_us: i64,
+}
+
+impl Default for Summary {
+    fn default() -> Self {
+        Self {
+            data_version: 0,
+            newest_landed_us: 0,
+            landed_files: 0,
+            landed_rows: 0,
+            compacted_rows: 0,
+            oldest_landed_us: i64::MAX,
+        }
+    }
+}
+
+impl Summary {
+    fn of(files: &[Arc<DataFile>]) -> Self {
+        files.iter().fold(Self::default(), |sum, file| sum.with(&Self::of_file(file)))
+    }
+
+    fn of_file(file: &DataFile) -> Self {
+        let rows = file.row_count;
+        let of_any = Self {
+            data_version: file.data_version,
+            newest_landed_us: file.newest_landed_us(),
+            ..Self::default()
+        };
+        if file.is_compacted() {
+            return Self { compacted_rows: rows, ..of_any };
+        }
+        let oldest_landed_us = file.instants(INGESTED_AT_COLUMN).1;
+        Self { landed_files: 1, landed_rows: rows, oldest_landed_us, ..of_any }
+    }
+
+    fn with(self, other: &Self) -> Self {
+        Self {
+            data_version: self.data_version.max(other.data_version),
+            newest_landed_us: self.newest_landed_us.max(other.newest_landed_us),
+            landed_files: self.landed_files + other.landed_files,
+            landed_rows: self.landed_rows + other.landed_rows,
+            compacted_rows: self.compacted_rows + other.compacted_rows,
+            oldest_landed_us: self.oldest_landed_us.min(other.oldest_landed_us),
+        }
+    }
 }
 
 impl StoreFiles {
@@ -32,7 +91,7 @@ impl StoreFiles {
         let mut gone: Vec<usize> = paths.filter_map(|path| place(path).ok()).collect();
         gone.sort_unstable();
         gone.dedup();
-        let mut maxima = (self.data_version, self.newest_landed_us);
+        let mut summary = self.summary;
         let mut kept = Vec::new();
         let mut files = self.files.as_slice();
         if !gone.is_empty() {
@@ -42,10 +101,10 @@ impl StoreFiles {
                 begin = at + 1;
             }
             kept.extend_from_slice(&files[begin..]);
-            maxima = maxima_of(&kept);
+            summary = Summary::of(&kept);
             files = &kept;
         }
-        let (data_version, newest_landed_us) = maxima_of(&added);
+        let summary = summary.with(&Summary::of(&added));
         let mut merged = Vec::with_capacity(files.len() + added.len());
         for file in added {
             let (before, behind) = files.split_at(files.partition_point(|other| other.path < file.path));
@@ -54,19 +113,8 @@ impl StoreFiles {
             files = behind;
         }
         merged.extend_from_slice(files);
-        Self {
-            files: merged,
-            data_version: maxima.0.max(data_version),
-            newest_landed_us: maxima.1.max(newest_landed_us),
-        }
+        Self { files: merged, summary }
     }
-}
-
-/// The newest data version, and the newest landing in microseconds since 1970.
-fn maxima_of(files: &[Arc<DataFile>]) -> (u64, i64) {
-    let data_version = files.iter().map(|file| file.data_version).max().unwrap_or(0);
-    let newest_landed_us = files.iter().map(|file| file.newest_landed_us()).max().unwrap_or(0);
-    (data_version, newest_landed_us)
 }
 
 impl Snapshot {
@@ -77,7 +125,12 @@ impl Snapshot {
 
     /// The version of one store's data: that of the last commit which changed it. Compaction does not change it.
     pub fn data_version(&self, store: &str) -> u64 {
-        self.stores.get(store).map_or(0, |of_store| of_store.data_version)
+        self.summary(store).data_version
+    }
+
+    /// What is told of one store's files.
+    pub fn summary(&self, store: &str) -> Summary {
+        self.stores.get(store).map(|of_store| of_store.summary).unwrap_or_default()
     }
 
     /// The stores that have files, by name.
@@ -101,7 +154,7 @@ impl Snapshot {
 
     /// The instant of the newest landing, in microseconds since 1970; 0 if there is none.
     pub fn newest_landed_us(&self) -> i64 {
-        self.stores.values().map(|of_store| of_store.newest_landed_us).max().unwrap_or(0)
+        self.stores.values().map(|of_store| of_store.summary.newest_landed_us).max().unwrap_or(0)
     }
 
     /// The next version: without the files of these paths, and with new ones. Of the stores, only those that change
@@ -153,7 +206,6 @@ mod tests {
 
     use super::super::data_file::ColumnRange;
     use super::*;
-    use crate::schema::INGESTED_AT_COLUMN;
 
     fn file(store: u8, name: u8, number: u64) -> DataFile {
         let at = Some(ScalarValue::TimestampMicrosecond(Some(number.cast_signed()), Some("UTC".into())));
@@ -196,6 +248,9 @@ mod tests {
                 let found = snapshot.files().map(|file| (file.path.clone(), file.data_version));
                 let expected = model.iter().map(|((store, name), number)| (file(*store, *name, 0).path, *number));
                 prop_assert_eq!(found.collect::<Vec<_>>(), expected.collect::<Vec<_>>());
+                for (store, of_store) in &snapshot.stores {
+                    prop_assert_eq!(snapshot.summary(store), Summary::of(&of_store.files));
+                }
                 for store in 0..3 {
                     let newest = model.iter().filter(|((of, _), _)| *of == store).map(|(_, number)| *number).max();
                     prop_assert_eq!(snapshot.data_version(&store.to_string()), newest.unwrap_or(0));
