@@ -59,7 +59,11 @@ struct Report {
 }
 
 pub async fn run(engine: Engine, args: EraseArgs) -> Outcome {
-    let store = store::resolve_existing(&engine, args.store.as_deref()).await?;
+    let store = match &args.store {
+        // It may have no rows any more, and files that an erasure which was cut short has left.
+        Some(store) if engine.has_erased(store).await? => store.clone(),
+        named => store::resolve_existing(&engine, named.as_deref()).await?,
+    };
     let person = engine.person(&store, &args.customer).await?;
     let mut rows = engine.rows_of(&person).await?;
     rows.retain(|_, count| *count > 0);

@@ -12,12 +12,14 @@ use super::attempts::{MOST_ATTEMPTS, unless_overtaken};
 use super::journeys::{JOURNEYS, texts};
 use super::open::Engine;
 use crate::error::{Error, Result};
-use crate::lake::{Erased, Named, Purged};
+use crate::lake::{Erased, LakeTable, Named, Purged};
 use crate::schema::{TableSpec, check_store};
 use crate::session::Pins;
 
-/// The table that links a person's ids is the last to forget them: an erasure that was cut short finds them again.
+/// The table that links a person's ids is the last to forget them, and that of their orders the last but one: an erasure that
+/// was cut short finds again what it reaches by them.
 const LAST: &str = "identities";
+const LAST_BUT_ONE: &str = "orders";
 
 /// One customer of a store, under every id that `identities` links to them.
 #[derive(Debug, Clone)]
@@ -74,7 +76,7 @@ impl Engine {
             ));
         }
         let lake = &self.inner.lake;
-        let pins = Pins::newest(lake, [LAST, "orders", "quarantine"]).await?;
+        let pins = Pins::newest(lake, [LAST, LAST_BUT_ONE, "quarantine"]).await?;
         let session = self.inner.sessions.session(store, Tz::UTC, &pins)?;
         let links = session.sql("select anonymous_id, customer_id from identities").await?.collect().await?;
         let identities = Identities::try_new(&links)?;
@@ -82,8 +84,8 @@ impl Engine {
         let mut ids = HashSet::from([resolved, customer.to_owned()]);
         ids.extend(identities.linked_to(&ids));
         let mut orders = HashSet::new();
-        if let Some(snapshot) = pins.snapshot("orders") {
-            let table = lake.table("orders")?;
+        if let Some(snapshot) = pins.snapshot(LAST_BUT_ONE) {
+            let table = lake.table(LAST_BUT_ONE)?;
             for batch in table.lookup(store, snapshot, "customer_id", ids.clone(), &["order_id"]).await? {
                 orders.extend(texts(&batch, "order_id")?);
             }
@@ -98,6 +100,17 @@ impl Engine {
         }
         let (ids, orders, refused) = (Arc::new(ids), Arc::new(orders), Arc::new(refused));
         Ok(Person { store: store.to_owned(), ids, orders, refused })
+    }
+
+    /// Returns true if people of a store were erased before.
+    pub async fn has_erased(&self, store: &str) -> Result<bool> {
+        check_store(store)?;
+        for table in self.inner.lake.tables() {
+            if table.erasures(store).await? > 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     /// How many rows of each table are theirs, in every file that the newest version has.
@@ -156,18 +169,21 @@ impl Engine {
         }
         let mut tables: Vec<_> = inner.lake.tables().filter(|table| knows_people(&table.spec)).collect();
         tables.retain(|table| table.spec.name != JOURNEYS);
-        tables.sort_by_key(|table| table.spec.name == LAST);
-        for table in tables {
+        tables.sort_by_key(|table| match table.spec.name.as_str() {
+            LAST => 2,
+            LAST_BUT_ONE => 1,
+            _ => 0,
+        });
+        for table in &tables {
             if table.spec.name == LAST {
+                // What was landed for their orders until these were gone.
+                let of_orders = |spec: &TableSpec| matches!(reached_by(spec), Some(Reached::ByOrder));
+                for table in tables.iter().filter(|table| of_orders(&table.spec)) {
+                    self.erase_from(table, person, erasure).await?;
+                }
                 self.check_known(person).await?;
             }
-            let (name, named) = (&table.spec.name, person.named(&table.spec));
-            if table.count_named(store, &named).await? > 0 {
-                // Only in compacted files does no older version of a row wait to come back.
-                inner.lake.compact_table(store, name, &context).await?;
-            }
-            let erased = table.erase(store, &named, None, &context).await?;
-            erasure.entry(name.clone()).or_default().add(erased);
+            self.erase_from(table, person, erasure).await?;
         }
         let named = person.named(&inner.lake.table(JOURNEYS)?.spec);
         inner.lake.compact_table(store, JOURNEYS, &context).await?;
@@ -178,6 +194,19 @@ impl Engine {
 }
 
 impl Engine {
+    /// Takes a person's rows out of a table that is not derived from others.
+    async fn erase_from(&self, table: &Arc<LakeTable>, person: &Person, erasure: &mut Erasure) -> Result<()> {
+        let context = self.inner.sessions.task_context();
+        let (name, named) = (&table.spec.name, person.named(&table.spec));
+        if table.count_named(&person.store, &named).await? > 0 {
+            // Only in compacted files does no older version of a row wait to come back.
+            self.inner.lake.compact_table(&person.store, name, &context).await?;
+        }
+        let erased = table.erase(&person.store, &named, None, &context).await?;
+        erasure.entry(name.clone()).or_default().add(erased);
+        Ok(())
+    }
+
     /// A link that was landed meanwhile gives the person a further id, under which there may be rows. Once links are
     /// gone nobody knows.
     async fn check_known(&self, person: &Person) -> Result<()> {

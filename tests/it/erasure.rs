@@ -1,10 +1,20 @@
 //! A person who is erased is in no table, in no file and in no log entry; everybody else is as before.
 
+use std::sync::Arc;
+use std::sync::atomic::Ordering::SeqCst;
+use std::sync::atomic::{AtomicBool, AtomicUsize};
+
 use arrow::util::pretty::pretty_format_batches;
+use async_trait::async_trait;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectStore, PutOptions, PutPayload, PutResult};
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use serde_json::{Value, json};
+use tokio::sync::Notify;
 use tributary::{Engine, EngineOptions, LandRequest, OnError, Refreshed};
 
+use crate::hooked_store::{HookedStore, Hooks};
 use crate::place::Place;
 use crate::support::{Row, land_rows, ndjson, query, scalar, sql};
 
@@ -230,6 +240,72 @@ async fn what_a_killed_landing_has_left_goes_too() {
     assert_eq!(std::fs::read_dir(&month).unwrap().count(), 0);
     // The other store has a customer of this name, who stays.
     assert_eq!(scalar(&engine, "other", "select count(*) from orders").await, "1");
+}
+
+/// Halts for good before a commit, as if the process had been killed there.
+#[derive(Debug, Default)]
+struct Stop {
+    commits_left: AtomicUsize,
+    is_armed: AtomicBool,
+    has_stopped: Notify,
+}
+
+#[async_trait]
+impl Hooks for Arc<Stop> {
+    async fn put(
+        &self,
+        inner: &dyn ObjectStore,
+        location: &Path,
+        payload: PutPayload,
+        opts: PutOptions,
+    ) -> object_store::Result<PutResult> {
+        let is_commit = location.as_ref().contains("_delta_log/") && location.extension() == Some("json");
+        if self.is_armed.load(SeqCst) && is_commit {
+            let left = self.commits_left.load(SeqCst);
+            if left == 0 {
+                self.has_stopped.notify_one();
+                std::future::pending::<()>().await;
+            }
+            self.commits_left.store(left - 1, SeqCst);
+        }
+        inner.put_opts(location, payload, opts).await
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_erasure_that_was_killed_before_any_commit_is_finished_by_the_next() {
+    for commits in 0.. {
+        let place = Place::local();
+        land_people(&open(place.url()).await, "shop").await;
+        let stop = Arc::new(Stop { commits_left: AtomicUsize::new(commits), ..Stop::default() });
+        let options = EngineOptions { background_compaction: false, ..EngineOptions::default() };
+        // A store of a program's own has the lake in a folder of this name.
+        let folder = LocalFileSystem::new_with_prefix(place.beside()).unwrap();
+        let store = HookedStore::new(Arc::new(folder), Arc::clone(&stop));
+        let engine = Engine::open_in(Arc::new(store), options).await.unwrap();
+        let person = engine.person("shop", PERSON).await.unwrap();
+        stop.is_armed.store(true, SeqCst);
+        let is_over = tokio::select! {
+            erased = engine.erase(&person) => erased.is_ok(),
+            () = stop.has_stopped.notified() => false,
+        };
+        if is_over {
+            assert!(commits > 10, "an erasure makes more than {commits} commits");
+            return;
+        }
+        drop(engine);
+        let engine = open(place.url()).await;
+        let person = engine.person("shop", PERSON).await.unwrap();
+        engine.erase(&person).await.unwrap();
+        assert_eq!(engine.purge_erased(&person).await.unwrap().rows_left, 0);
+        for table in ["touchpoints", "orders", "journeys"] {
+            let text = format!("select count(*) from {table} where customer_id = '{PERSON}'");
+            assert_eq!(scalar(&engine, "shop", &text).await, "0", "{table} after {commits} commits");
+        }
+        let refunds = scalar(&engine, "shop", "select string_agg(refund_id, ',') from refunds").await;
+        assert_eq!(refunds, "r2", "after {commits} commits");
+        assert_eq!(files_with(&place, PERSON).await, Vec::<String>::new(), "after {commits} commits");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

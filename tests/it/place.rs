@@ -25,6 +25,12 @@ impl Place {
         Self { url, folder }
     }
 
+    /// A lake in a folder, even if a bucket is named.
+    pub fn local() -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        Self { url: text(&folder.path().join("lake")), folder }
+    }
+
     /// The URL that an engine opens.
     pub fn url(&self) -> &str {
         &self.url
