@@ -4,9 +4,10 @@ use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
-use arrow::compute::{concat_batches, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array, new_null_array};
+use arrow::compute::{concat_batches, take};
 use arrow::datatypes::{Date32Type, TimestampMicrosecondType};
+use arrow::error::ArrowError;
 use arrow::row::{RowConverter, SortField};
 use bytes::Bytes;
 use chrono::{DateTime, Datelike};
@@ -61,7 +62,7 @@ impl FileWriter {
     /// is kept.
     pub async fn write_landed(&self, batches: Vec<RecordBatch>, at_us: i64) -> Result<Vec<NewFile>> {
         let spec = self.table.spec.clone();
-        let encoded = tokio::task::spawn_blocking(move || encode_partitions(&spec, &batches))
+        let encoded = tokio::task::spawn_blocking(move || encode_partitions(&spec, batches))
             .await
             .map_err(|error| Error::internal("writing data files").with_source(error))??;
         let mut files = Vec::with_capacity(encoded.len());
@@ -187,9 +188,10 @@ struct EncodedFile {
     statistics: String,
 }
 
-fn encode_partitions(spec: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<EncodedFile>> {
+fn encode_partitions(spec: &TableSpec, batches: Vec<RecordBatch>) -> Result<Vec<EncodedFile>> {
     let failed = |error| Error::internal(format!("sorting rows of {}", spec.name)).with_source(error);
-    let rows = concat_batches(&spec.file_schema(), batches).map_err(failed)?;
+    let rows = concat_batches(&spec.file_schema(), &batches).map_err(failed)?;
+    drop(batches);
     if rows.num_rows() == 0 {
         return Ok(Vec::new());
     }
@@ -198,9 +200,9 @@ fn encode_partitions(spec: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<En
     } else {
         let kept = newest_of_each_key(spec, &rows)?;
         let all = kept.len() == rows.num_rows();
-        if all { rows } else { take_record_batch(&rows, &kept).map_err(failed)? }
+        if all { rows } else { in_order(&rows, &kept).map_err(failed)? }
     };
-    let sorted = take_record_batch(&rows, &sort_indices(spec, &rows)?).map_err(failed)?;
+    let sorted = in_order(&rows, &sort_indices(spec, &rows)?).map_err(failed)?;
     drop(rows);
     split_by_month(spec, &sorted)?
         .into_iter()
@@ -209,6 +211,15 @@ fn encode_partitions(spec: &TableSpec, batches: &[RecordBatch]) -> Result<Vec<En
             Ok(EncodedFile { month, bytes: encode_parquet(spec, &rows)?, statistics })
         })
         .collect()
+}
+
+/// The rows of these places. Most columns of most landings have no values: they are not gone through.
+fn in_order(rows: &RecordBatch, places: &UInt32Array) -> Result<RecordBatch, ArrowError> {
+    let columns = rows.columns().iter().map(|column| match column.null_count() {
+        nulls if nulls == column.len() => Ok(new_null_array(column.data_type(), places.len())),
+        _ => take(column, places, None),
+    });
+    RecordBatch::try_new(rows.schema(), columns.collect::<Result<_, _>>()?)
 }
 
 /// The newest row of every key, in the order of arrival. Of equally new ones it is the last.

@@ -14,7 +14,7 @@ use crate::error::{Error, ErrorKind, Result};
 /// A packed body may unpack to so many times its size, once it has unpacked to so much at all. Rows as text seldom reach
 /// fifty times.
 const MAX_RATIO: u64 = 250;
-const UNPACKED_ANYHOW: u64 = 64 << 20;
+const UNPACKED_ANYHOW: u64 = 16 << 20;
 /// Long enough for every magic number behind a byte order mark and some blanks.
 const HEAD_BYTES: usize = 64;
 

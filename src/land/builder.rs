@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, Date32Builder, Decimal128Builder, Int64Builder, RecordBatch, StringBuilder,
-    TimestampMicrosecondBuilder,
+    TimestampMicrosecondBuilder, new_null_array,
 };
 use arrow::datatypes::{DataType, SchemaRef};
 use chrono_tz::Tz;
@@ -24,6 +24,19 @@ pub struct Chunk {
     pub bad: Vec<BadRow>,
 }
 
+impl Chunk {
+    /// The same behind so many rows.
+    pub(super) fn behind(mut self, rows: u64) -> Self {
+        for bad in &mut self.bad {
+            bad.row += rows;
+            for problem in &mut bad.problems {
+                problem.row += rows;
+            }
+        }
+        self
+    }
+}
+
 /// A row that does not fit its table.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct BadRow {
@@ -39,11 +52,13 @@ pub struct BadRow {
 pub(super) struct Limits {
     pub(super) rows: usize,
     pub(super) bytes: usize,
+    /// The size of a block of lines, which one thread parses.
+    pub(super) block_bytes: usize,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { rows: 65_536, bytes: 16 << 20 }
+        Self { rows: 65_536, bytes: 16 << 20, block_bytes: 4 << 20 }
     }
 }
 
@@ -112,7 +127,8 @@ pub(super) fn problem(row: u64, field: &str, reason: impl Into<String>) -> Probl
 pub(super) struct RowSink {
     layout: Arc<Layout>,
     limits: Limits,
-    columns: Vec<ColumnBuilder>,
+    /// Those columns that have values, with their places.
+    columns: Vec<(usize, ColumnBuilder)>,
     extras: StringBuilder,
     rows: usize,
     bytes: usize,
@@ -120,14 +136,15 @@ pub(super) struct RowSink {
 }
 
 impl RowSink {
-    pub(super) fn new(layout: Arc<Layout>, limits: Limits) -> Self {
-        let columns = layout.schema.fields().iter().take(layout.spec.columns.len());
-        let columns = columns.map(|field| ColumnBuilder::new(field.data_type())).collect();
+    /// A sink for rows that have values in these columns of the spec, and in no other.
+    pub(super) fn new(layout: Arc<Layout>, present: &[usize], limits: Limits) -> Self {
+        let builder = |at: usize| ColumnBuilder::new(layout.schema.field(at).data_type());
+        let columns = present.iter().map(|at| (*at, builder(*at))).collect();
         let extras = StringBuilder::new();
         Self { layout, limits, columns, extras, rows: 0, bytes: 0, bad: Vec::new() }
     }
 
-    /// Adds a row: one raw value for each of the spec's columns, in their order.
+    /// Adds a row: one raw value for each of the columns that have values, in their order.
     pub(super) fn add<'a>(
         &mut self,
         row: u64,
@@ -137,8 +154,9 @@ impl RowSink {
         raw: impl FnOnce() -> String,
     ) {
         let layout = Arc::clone(&self.layout);
-        let mut cells = Vec::with_capacity(layout.spec.columns.len());
-        for (column, value) in layout.spec.columns.iter().zip(values) {
+        let mut cells = Vec::with_capacity(self.columns.len());
+        for ((at, _), value) in self.columns.iter().zip(values) {
+            let column = &layout.spec.columns[*at];
             match convert(column, value, layout.zone) {
                 Ok(cell) => cells.push(cell),
                 Err(reason) => problems.push(problem(row, &column.name, reason)),
@@ -152,7 +170,7 @@ impl RowSink {
         if !problems.is_empty() {
             return self.reject(row, problems, raw());
         }
-        for (column, cell) in self.columns.iter_mut().zip(&cells) {
+        for ((_, column), cell) in self.columns.iter_mut().zip(&cells) {
             column.append(cell);
         }
         self.extras.append_option(extras);
@@ -179,7 +197,13 @@ impl RowSink {
 
     /// Takes what was gathered, and begins anew.
     pub(super) fn take(&mut self) -> Result<Chunk> {
-        let mut arrays: Vec<ArrayRef> = self.columns.iter_mut().map(ColumnBuilder::finish).collect();
+        let fields = self.layout.schema.fields().iter().take(self.layout.spec.columns.len());
+        let mut present = self.columns.iter_mut().peekable();
+        let arrays = fields.enumerate().map(|(at, field)| match present.next_if(|(place, _)| *place == at) {
+            Some((_, column)) => column.finish(),
+            None => new_null_array(field.data_type(), self.rows),
+        });
+        let mut arrays: Vec<ArrayRef> = arrays.collect();
         arrays.push(Arc::new(self.extras.finish()));
         let rows = RecordBatch::try_new(Arc::clone(&self.layout.schema), arrays)
             .map_err(|error| Error::internal("landed rows do not fit their table").with_source(error))?;

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
+use super::blocks::{LineFormat, Piece};
 use super::body::{Bytes, empty};
 use super::builder::{Layout, RowSink, Slot, problem};
 use super::extras::{check_count, check_name, object, quote};
@@ -17,23 +18,21 @@ use crate::error::{Error, Problem, Result};
 
 const UNCLOSED: &str = "has a quote that is never closed, or a row longer than 1 MiB";
 
-pub(super) struct CsvSource {
-    records: Records,
+/// The first row, and where its cells go.
+pub(super) struct Header {
     layout: Arc<Layout>,
     names: Vec<String>,
-    /// For each column of the spec, its cell.
-    cells: Vec<Option<usize>>,
+    /// The columns of the spec that have values, each with its cell; one without a cell has its default.
+    cells: Vec<(usize, Option<usize>)>,
     store: Option<usize>,
     /// Cells that go to extras, by name.
     unknown: Vec<usize>,
-    row: u64,
 }
 
-impl CsvSource {
-    /// Reads the header; its problems are the file's.
-    pub(super) fn new(bytes: Bytes, layout: Arc<Layout>) -> Result<Self> {
-        let mut records =
-            Records { lines: Lines::new(bytes), record: Vec::new(), splitter: Splitter::default() };
+impl Header {
+    /// Reads the header; its problems are the file's. Returns the bytes behind it, too.
+    pub(super) fn read(bytes: Bytes, layout: Arc<Layout>) -> Result<(Self, Bytes)> {
+        let mut records = Records::new(bytes, true);
         match records.next(true)? {
             Record::End => return Err(empty()),
             Record::Bad(reason) => return Err(Error::invalid(format!("the CSV header {reason}"))),
@@ -52,34 +51,67 @@ impl CsvSource {
             return Err(Error::invalid(message).with_problems(problems));
         }
         let position = |slot| slots.iter().position(|other| *other == slot);
-        let cells = (0..layout.spec.columns.len()).map(|at| position(Slot::Column(at))).collect();
+        let cells = layout.spec.columns.iter().enumerate().map(|(at, column)| {
+            let cell = position(Slot::Column(at));
+            (cell.is_some() || column.default.is_some()).then_some((at, cell))
+        });
+        let cells = cells.flatten().collect();
         let store = position(Slot::Store);
         let mut unknown: Vec<usize> = (0..count).filter(|at| slots[*at] == Slot::Extra).collect();
         unknown.sort_by(|left, right| names[*left].cmp(&names[*right]));
-        Ok(Self { records, cells, store, unknown, names, layout, row: 0 })
+        Ok((Self { layout, names, cells, store, unknown }, records.lines.into_rest()))
+    }
+}
+
+/// CSV behind its header.
+pub(super) struct Csv(Arc<Header>);
+
+impl Csv {
+    pub(super) fn new(header: Header) -> Self {
+        Self(Arc::new(header))
+    }
+}
+
+impl LineFormat for Csv {
+    fn rows(&self, bytes: Bytes, piece: Piece) -> Box<dyn RowSource> {
+        let records = Records::new(bytes, piece.ends);
+        Box::new(CsvSource { records, header: Arc::clone(&self.0), row: 0 })
     }
 
+    fn without_rows(&self) -> Option<Error> {
+        None
+    }
+}
+
+struct CsvSource {
+    records: Records,
+    header: Arc<Header>,
+    row: u64,
+}
+
+impl CsvSource {
     fn add_record(&self, sink: &mut RowSink) {
         let (row, splitter) = (self.row, &self.records.splitter);
+        let Header { layout, names, cells, store, unknown } = &*self.header;
         let line = || String::from_utf8_lossy(&self.records.record).trim_end().to_owned();
         let Ok(record) = std::str::from_utf8(&self.records.record) else {
             return sink.reject(row, vec![problem(row, "", "is not UTF-8")], line());
         };
-        if splitter.len() != self.names.len() {
-            let reason = format!("has {} cells where the header has {}", splitter.len(), self.names.len());
+        if splitter.len() != names.len() {
+            let reason = format!("has {} cells where the header has {}", splitter.len(), names.len());
             return sink.reject(row, vec![problem(row, "", reason)], line());
         }
         let cell = |at: usize| splitter.cell(record, at);
         let problems: Vec<Problem> =
-            self.store.and_then(|at| self.layout.check_store(Raw::Text(cell(at)), row)).into_iter().collect();
-        let values = self.cells.iter().map(|at| at.map_or(Raw::Null, |at| Raw::Text(cell(at))));
+            store.and_then(|at| layout.check_store(Raw::Text(cell(at)), row)).into_iter().collect();
+        let values = cells.iter().map(|(_, at)| at.map_or(Raw::Null, |at| Raw::Text(cell(at))));
         let as_json = |cells: &[usize]| {
-            let filled = cells.iter().map(|at| (self.names[*at].as_str(), cell(*at)));
+            let filled = cells.iter().map(|at| (names[*at].as_str(), cell(*at)));
             let filled = filled.filter(|(_, text)| !text.is_empty());
             object(filled.map(|(name, text)| (name, Cow::Owned(quote(&text)))))
         };
-        let extras = as_json(&self.unknown);
-        let all = || as_json(&(0..self.names.len()).collect::<Vec<_>>()).unwrap_or_else(line);
+        let extras = as_json(unknown);
+        let all = || as_json(&(0..names.len()).collect::<Vec<_>>()).unwrap_or_else(line);
         sink.add(row, values, extras.as_deref(), problems, all);
     }
 }
@@ -101,6 +133,14 @@ impl RowSource for CsvSource {
             }
         }
         Ok(true)
+    }
+
+    fn present(&self, _: &Layout) -> Vec<usize> {
+        self.header.cells.iter().map(|(at, _)| *at).collect()
+    }
+
+    fn is_within_row(&self) -> bool {
+        self.records.is_within_row
     }
 }
 
@@ -130,9 +170,18 @@ struct Records {
     lines: Lines,
     record: Vec<u8>,
     splitter: Splitter,
+    /// Whether the body ends with the lines.
+    ends: bool,
+    /// Whether the lines ended within a row, which goes on.
+    is_within_row: bool,
 }
 
 impl Records {
+    fn new(bytes: Bytes, ends: bool) -> Self {
+        let (lines, splitter) = (Lines::new(bytes), Splitter::default());
+        Self { lines, record: Vec::new(), splitter, ends, is_within_row: false }
+    }
+
     fn next(&mut self, is_first: bool) -> Result<Record> {
         loop {
             self.record.clear();
@@ -159,6 +208,10 @@ impl Records {
             let read = self.lines.read(&mut self.record)?;
             if read == Line::TooLong {
                 return Ok(Record::Bad(UNCLOSED));
+            }
+            if read == Line::End && !self.ends {
+                self.is_within_row = true;
+                return Ok(Record::End);
             }
             if read == Line::End || self.record.len() > MAX_ROW_BYTES {
                 // The quote was a slip: only its line is bad, and those behind it are rows again.

@@ -1,6 +1,6 @@
 //! Lines of a text body, each of bounded length.
 
-use std::io::{BufRead, BufReader, Read};
+use std::io::{BufRead, BufReader, Cursor, Read};
 
 use super::body::{Bytes, read_error};
 use crate::error::Result;
@@ -46,6 +46,13 @@ impl Lines {
             return Ok(Line::TooLong);
         }
         Ok(Line::Whole)
+    }
+
+    /// What has not been read yet.
+    pub(super) fn into_rest(mut self) -> Bytes {
+        let returned = self.returned.split_off(self.position.min(self.returned.len()));
+        let buffered = self.reader.buffer().to_vec();
+        Box::new(Cursor::new(returned).chain(Cursor::new(buffered)).chain(self.reader.into_inner()))
     }
 
     /// Gives whole lines back, to be read again before all others.

@@ -3,6 +3,7 @@
 //! decides where rows are kept.
 
 mod apart;
+mod blocks;
 mod body;
 mod builder;
 mod columnar;

@@ -7,26 +7,43 @@ use std::sync::Arc;
 use serde::de::{Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
+use super::blocks::{LineFormat, Piece};
 use super::body::{Bytes, empty};
 use super::builder::{Layout, RowSink, Slot, problem};
 use super::extras::{check_count, check_name, object, refuse_json};
 use super::lines::{Line, Lines};
 use super::read::RowSource;
 use super::value::{Raw, Reason};
-use crate::error::{Problem, Result};
+use crate::error::{Error, Problem, Result};
 
-pub(super) struct NdjsonSource {
+pub(super) struct Ndjson(Arc<Layout>);
+
+impl Ndjson {
+    pub(super) fn new(layout: Arc<Layout>) -> Self {
+        Self(layout)
+    }
+}
+
+impl LineFormat for Ndjson {
+    fn rows(&self, bytes: Bytes, piece: Piece) -> Box<dyn RowSource> {
+        let (lines, layout) = (Lines::new(bytes), Arc::clone(&self.0));
+        Box::new(NdjsonSource { lines, layout, piece, line: Vec::new(), row: 0 })
+    }
+
+    fn without_rows(&self) -> Option<Error> {
+        Some(empty())
+    }
+}
+
+struct NdjsonSource {
     lines: Lines,
     layout: Arc<Layout>,
+    piece: Piece,
     line: Vec<u8>,
     row: u64,
 }
 
 impl NdjsonSource {
-    pub(super) fn new(bytes: Bytes, layout: Arc<Layout>) -> Self {
-        Self { lines: Lines::new(bytes), layout, line: Vec::new(), row: 0 }
-    }
-
     fn add_line(&self, sink: &mut RowSink) {
         let row = self.row;
         let Ok(line) = std::str::from_utf8(&self.line).map(str::trim_ascii) else {
@@ -55,7 +72,7 @@ impl RowSource for NdjsonSource {
         while !sink.is_full() {
             self.line.clear();
             match self.lines.read(&mut self.line)? {
-                Line::End if self.row == 0 => return Err(empty()),
+                Line::End if self.row == 0 && self.piece.begins && self.piece.ends => return Err(empty()),
                 Line::End => return Ok(false),
                 Line::TooLong => {
                     self.row += 1;
@@ -64,7 +81,7 @@ impl RowSource for NdjsonSource {
                     sink.reject(self.row, vec![problem(self.row, "", reason)], raw);
                 }
                 Line::Whole => {
-                    if self.row == 0 && self.line.starts_with(b"\xef\xbb\xbf") {
+                    if self.row == 0 && self.piece.begins && self.line.starts_with(b"\xef\xbb\xbf") {
                         self.line.drain(..3);
                     }
                     if !self.line.trim_ascii().is_empty() {

@@ -5,13 +5,14 @@ use std::io::Read;
 use std::sync::Arc;
 
 use super::apart::ApartRows;
+use super::blocks::{Blocks, LineFormat};
 use super::body::ContentHash;
 use super::body::spool;
 use super::builder::{Chunk, Layout, Limits, RowSink};
 use super::columnar::BatchSource;
-use super::csv::CsvSource;
+use super::csv::{Csv, Header};
 use super::detect::{detect, is_arrow_file};
-use super::ndjson::NdjsonSource;
+use super::ndjson::Ndjson;
 use super::{Format, LandRequest, Reading, body};
 use crate::error::{Error, Result};
 use crate::schema::TableSpec;
@@ -20,6 +21,16 @@ use crate::schema::TableSpec;
 pub(super) trait RowSource: Send {
     /// Adds rows until the sink is full; false when there are no more.
     fn fill(&mut self, sink: &mut RowSink) -> Result<bool>;
+
+    /// The columns of the spec that rows have values for, in their order.
+    fn present(&self, layout: &Layout) -> Vec<usize> {
+        (0..layout.spec.columns.len()).collect()
+    }
+
+    /// Returns true if the bytes ended within a row, and more of them were to come.
+    fn is_within_row(&self) -> bool {
+        false
+    }
 }
 
 /// Chunks of a body in their order. The first error is the last item.
@@ -30,6 +41,7 @@ pub struct Rows {
 
 enum Chunks {
     Here(Box<HereRows>),
+    Blocks(Box<Blocks>),
     Apart(ApartRows),
 }
 
@@ -77,11 +89,15 @@ pub(super) fn parse_within(
     let body = body::open(body, reading)?;
     let format = detect(request.format, file_name, &body.head)?;
     let layout = Arc::new(Layout::new(spec, store, request.time_zone));
-    let here =
-        |source: Box<dyn RowSource>, layout| Chunks::Here(Box::new(HereRows::new(source, layout, limits)));
+    let blocks = |bytes, format: Arc<dyn LineFormat>, layout| {
+        Chunks::Blocks(Box::new(Blocks::new(bytes, format, layout, limits)))
+    };
     let chunks = match format {
-        Format::Csv => here(Box::new(CsvSource::new(body.bytes, layout.clone())?), layout),
-        Format::Ndjson => here(Box::new(NdjsonSource::new(body.bytes, layout.clone())), layout),
+        Format::Csv => {
+            let (header, rows) = Header::read(body.bytes, layout.clone())?;
+            blocks(rows, Arc::new(Csv::new(header)), layout)
+        }
+        Format::Ndjson => blocks(body.bytes, Arc::new(Ndjson::new(layout.clone())), layout),
         Format::Parquet | Format::Arrow => {
             let kind = FileKind::of(format, &body.head);
             let file = spool(body.bytes, reading)?;
@@ -118,14 +134,21 @@ impl Iterator for Rows {
     fn next(&mut self) -> Option<Self::Item> {
         match &mut self.chunks {
             Chunks::Here(rows) => rows.next(),
+            Chunks::Blocks(rows) => rows.next(),
             Chunks::Apart(rows) => rows.next(),
         }
     }
 }
 
 impl HereRows {
-    fn new(source: Box<dyn RowSource>, layout: Arc<Layout>, limits: Limits) -> Self {
-        Self { source, sink: RowSink::new(layout, limits), failed: None, is_over: false }
+    pub fn new(source: Box<dyn RowSource>, layout: Arc<Layout>, limits: Limits) -> Self {
+        let present = source.present(&layout);
+        Self { source, sink: RowSink::new(layout, &present, limits), failed: None, is_over: false }
+    }
+
+    /// Returns true if the bytes ended within a row.
+    pub fn is_within_row(&self) -> bool {
+        self.source.is_within_row()
     }
 
     pub fn of_file(file: File, kind: FileKind, layout: Arc<Layout>, limits: Limits) -> Result<Self> {

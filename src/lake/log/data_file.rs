@@ -193,9 +193,14 @@ impl RunningStatistics {
             rows.columns().iter().zip(&mut self.null_counts).zip(&mut self.extremes)
         {
             *nulls += column.null_count();
+            if column.null_count() == column.len() {
+                continue;
+            }
             // Columns of one schema always go together; where they did not, the statistics would only say less.
-            let both =
-                concat(&[kept, column]).and_then(|values| take(&values, &extreme_places(&values), None));
+            let of_column = take(column, &extreme_places(column), None);
+            let both = of_column
+                .and_then(|found| concat(&[kept, &found]))
+                .and_then(|values| take(&values, &extreme_places(&values), None));
             *kept = both.unwrap_or_else(|_| new_empty_array(column.data_type()));
         }
     }

@@ -39,8 +39,18 @@ pub(super) struct Landed {
 }
 
 pub(super) fn land_within(bytes: &[u8], request: &LandRequest, rows: usize) -> Result<Landed> {
+    land_in_blocks(bytes, request, rows, 4 << 20)
+}
+
+/// Lands lines in blocks of a size.
+pub(super) fn land_in_blocks(
+    bytes: &[u8],
+    request: &LandRequest,
+    rows: usize,
+    block_bytes: usize,
+) -> Result<Landed> {
     let spec = spec();
-    let limits = Limits { rows, bytes: 1 << 20 };
+    let limits = Limits { rows, bytes: 1 << 20, block_bytes };
     let body = Box::new(Cursor::new(bytes.to_vec()));
     let (mut batches, mut bad) = (Vec::new(), Vec::new());
     for chunk in parse_within(&spec, "shop", None, body, request, &Reading::default(), limits)? {

@@ -4,11 +4,12 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, Date32Array, Decimal128Array, Int32Array, RecordBatch, StringArray, TimestampMillisecondArray,
 };
+use arrow::util::pretty::pretty_format_batches;
 use proptest::prelude::*;
 
 use super::bad_bodies::{arrow_file, arrow_stream, gzip, parquet};
-use super::{land, land_within};
-use crate::land::LandRequest;
+use super::{land, land_in_blocks, land_within};
+use crate::land::{BadRow, Format, LandRequest};
 
 type Row = (String, Option<i64>, Option<i32>, Option<i64>, Option<i32>, Option<String>);
 
@@ -96,5 +97,39 @@ proptest! {
             prop_assert_eq!(&landed.bad, &[]);
             prop_assert_eq!(&landed.rows, &expected.rows);
         }
+    }
+}
+
+/// Rows, and pieces of rows that are none.
+fn lines(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
+    let line = prop::collection::vec(prop::sample::select(pieces), 0..6);
+    prop::collection::vec(line, 0..40)
+        .prop_map(|lines| lines.into_iter().map(|line| line.concat() + "\n").collect())
+}
+
+/// What landed: the rows as text, and what is wrong with the others.
+fn in_blocks(text: &str, format: Format, block_bytes: usize) -> Result<(String, Vec<BadRow>), String> {
+    let request = LandRequest { format: Some(format), ..LandRequest::default() };
+    let landed =
+        land_in_blocks(text.as_bytes(), &request, 7, block_bytes).map_err(|error| error.to_string())?;
+    Ok((pretty_format_batches(&[landed.rows]).unwrap().to_string(), landed.bad))
+}
+
+proptest! {
+    #[test]
+    fn csv_is_the_same_in_blocks_of_any_size(
+        lines in lines(&["a", "b,", "\"", "\"\"", ",\"x", "y\",", "1.50,", ",\n", "\"c\nd\"", "é", "\r"]),
+        block_bytes in 1..200_usize,
+    ) {
+        let text = format!("id,note,cost\n{lines}");
+        prop_assert_eq!(in_blocks(&text, Format::Csv, block_bytes), in_blocks(&text, Format::Csv, 1 << 20));
+    }
+
+    #[test]
+    fn ndjson_is_the_same_in_blocks_of_any_size(
+        lines in lines(&["{\"id\": \"a\"}", "{\"id\": \"b\", \"x\": 1}", "{\"id\": 1}", "[", " ", "\u{feff}", "\n", "\"", "\r"]),
+        block_bytes in 1..200_usize,
+    ) {
+        prop_assert_eq!(in_blocks(&lines, Format::Ndjson, block_bytes), in_blocks(&lines, Format::Ndjson, 1 << 20));
     }
 }
