@@ -1,10 +1,10 @@
 //! `tributary serve`: the server.
 
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 
 use super::exit::{Failure, Outcome};
 use crate::config::{Config, Serve};
@@ -46,6 +46,9 @@ pub struct ServeArgs {
     #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
     pub require_tls: Option<bool>,
 }
+
+/// Connections that wait to be accepted. If there are more, the system drops them, and a client tries again after a second.
+const BACKLOG: u32 = 4_096;
 
 /// Who is let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -157,7 +160,7 @@ async fn bind_some(address: Option<&str>) -> Result<Option<(TcpListener, SocketA
 }
 
 async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), Failure> {
-    let listener = TcpListener::bind(address).await.map_err(|error| {
+    let listener = bind_first(address).await.map_err(|error| {
         Failure::Usage(
             Error::invalid(format!("cannot listen on {address}: {error}; choose another address, or port 0"))
                 .with_source(error),
@@ -167,6 +170,26 @@ async fn bind(address: &str) -> Result<(TcpListener, SocketAddr), Failure> {
         .local_addr()
         .map_err(|error| Error::unavailable("the address is not known").with_source(error))?;
     Ok((listener, bound))
+}
+
+/// Listens on the first of a name's addresses that is free.
+async fn bind_first(address: &str) -> io::Result<TcpListener> {
+    let mut failed = None;
+    for address in tokio::net::lookup_host(address).await? {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() };
+        let bound = socket.and_then(|socket| {
+            // Otherwise the port is not free for a minute after a server ended.
+            #[cfg(unix)]
+            socket.set_reuseaddr(true)?;
+            socket.bind(address)?;
+            socket.listen(BACKLOG)
+        });
+        match bound {
+            Ok(listener) => return Ok(listener),
+            Err(error) => failed = Some(error),
+        }
+    }
+    Err(failed.unwrap_or_else(|| io::Error::new(io::ErrorKind::NotFound, "the name has no address")))
 }
 
 /// Waits for Ctrl-C or SIGTERM.

@@ -16,7 +16,7 @@ use crate::schema::{TableSpec, check_store};
 
 /// Rows held in memory before they are staged as files, in bytes of arrow arrays. Sorting and encoding take
 /// several times as much; a large body is to land in half a gigabyte.
-const HELD_BYTES: usize = 32 << 20;
+const HELD_BYTES: usize = 24 << 20;
 /// Problems listed of a refused batch.
 const LISTED_PROBLEMS: usize = 100;
 /// Parsed chunks that may wait to be staged.
@@ -45,7 +45,7 @@ impl Engine {
         if let Some(first) = landing.earlier(&name).await? {
             let reading = self.inner.reading.clone();
             let hashed = move || crate::land::content_hash(Box::new(body), &reading);
-            first.check_content(Some(self.inner.landing_threads.run(hashed).await??))?;
+            first.check_content(Some(self.inner.landing_threads.run(store, hashed).await??))?;
             let quarantined = self.quarantined_before(store, table, &request).await?;
             return Ok(receipt(&spec, &name, first, quarantined));
         }
@@ -130,7 +130,7 @@ impl Intake<'_> {
         let (chunks, mut parsed) = mpsc::channel::<Result<Chunk>>(CHUNKS_AHEAD);
         let (spec, store, request) = (self.spec.clone(), self.rows.store.to_owned(), request.clone());
         let reading = inner.reading.clone();
-        let parser = inner.landing_threads.spawn(move || {
+        let parse = move || {
             let mut rows = match parse(&spec, &store, request.file_name.as_deref(), body, &request, &reading)
             {
                 Ok(rows) => rows,
@@ -145,7 +145,8 @@ impl Intake<'_> {
                 }
             }
             Some(rows.content_hash())
-        })?;
+        };
+        let parser = inner.landing_threads.spawn(self.rows.store, parse).await?;
         while let Some(chunk) = parsed.recv().await {
             self.take(chunk?).await?;
         }

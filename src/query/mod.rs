@@ -38,4 +38,5 @@ pub use progress::{Measured, Operator, Progress};
 pub use registry::{NamedQuery, Registry};
 pub use result_limit::{ResultLimit, size_bytes};
 pub use run::{Described, Failure, Planned, check_plans, describe, plan, run_checks};
+pub use threads::step_back;
 pub use value::{ParamType, Value, Values};

@@ -35,7 +35,8 @@ static THREADS: LazyLock<io::Result<Runtime>> = LazyLock::new(|| {
         .build()
 });
 
-fn step_back() {
+/// Lets the threads that serve come before this one.
+pub fn step_back() {
     let priority = ThreadPriority::try_from(PRIORITY).map_err(thread_priority::Error::Priority);
     if let Err(error) = priority.and_then(set_current_thread_priority) {
         tracing::debug!(?error, "queries run with the priority of all threads");

@@ -146,10 +146,21 @@ impl Incoming {
     }
 
     async fn next(&mut self) -> Result<Option<Bytes>, Problem> {
-        let begun = Instant::now();
-        let next = tokio::time::timeout(self.idle_timeout, self.chunks.next())
-            .await
-            .map_err(|_| too_slow("the client sent nothing for too long".to_owned()))?;
+        let silent = Instant::now() + self.idle_timeout;
+        let mut counted = Instant::now();
+        let next = loop {
+            let look = counted + self.rate_window.saturating_sub(self.waited);
+            let next = tokio::time::timeout_at(silent.min(look), self.chunks.next()).await;
+            self.waited += counted.elapsed();
+            counted = Instant::now();
+            match next {
+                Ok(next) => break next,
+                Err(_) if counted >= silent => {
+                    return Err(too_slow("the client sent nothing for too long".to_owned()));
+                }
+                Err(_) => self.check_rate()?,
+            }
+        };
         let Some(chunk) = next else { return Ok(None) };
         let chunk = chunk.map_err(|error| {
             Error::invalid("the body was cut before its end: send it again").with_source(error)
@@ -158,20 +169,26 @@ impl Incoming {
         if self.sent > self.max_bytes {
             return Err(too_large(self.max_bytes));
         }
-        self.waited += begun.elapsed();
         self.sent_meanwhile += chunk.len() as u64;
-        if self.waited >= self.rate_window {
-            if self.sent_meanwhile < self.least_rate * self.waited.as_millis() as u64 / 1_000 {
-                let message =
-                    format!("the body comes too slowly: send at least {} bytes a second", self.least_rate);
-                return Err(too_slow(message));
-            }
-            (self.waited, self.sent_meanwhile) = (Duration::ZERO, 0);
-        }
+        self.check_rate()?;
         if let Some(pace) = &self.pace {
             pace.rates.wait_for_bytes(&pace.key, chunk.len()).await;
         }
         Ok(Some(chunk))
+    }
+
+    /// Refuses a body of which too little came while its client was waited for.
+    fn check_rate(&mut self) -> Result<(), Problem> {
+        if self.waited < self.rate_window {
+            return Ok(());
+        }
+        if self.sent_meanwhile < self.least_rate * self.waited.as_millis() as u64 / 1_000 {
+            let message =
+                format!("the body comes too slowly: send at least {} bytes a second", self.least_rate);
+            return Err(too_slow(message));
+        }
+        (self.waited, self.sent_meanwhile) = (Duration::ZERO, 0);
+        Ok(())
     }
 }
 
@@ -253,6 +270,11 @@ mod tests {
         };
         let (outcome, _) = read(sent(1), limits(1 << 30)).await;
         assert_eq!(outcome.unwrap_err().status, 408);
+        let silent = futures::stream::once(async { Ok::<_, io::Error>(vec![b'x'; 10]) });
+        let silent = Body::from_stream(silent.chain(futures::stream::pending()));
+        let begun = Instant::now();
+        assert_eq!(read(silent, limits(1 << 30)).await.0.unwrap_err().status, 408);
+        assert!(begun.elapsed() < Duration::from_secs(10), "the rate is looked at while nothing comes");
         let (outcome, bytes) = read(sent(20_000), limits(1 << 30)).await;
         assert!(outcome.is_ok());
         assert_eq!(bytes.unwrap().len(), 800_000);
