@@ -10,7 +10,8 @@ Lands a small demo and a store full of canaries, serves both with keys, and runs
 
   escape        tries to see the other store through every door
   same_answers  compares what every door says to the same statements
-  killers       sends SQL that kills servers, while another key runs dashboards; wants a release build
+  killers       sends SQL and other requests that kill servers, while another key runs dashboards; wants a release build,
+                and 4,096 open files (ulimit -n)
 
 Environment: CLIENTS_FOLDER and TRIBUTARY, as run.sh has them.
 EOF
@@ -54,7 +55,14 @@ for drill in "${drills[@]}"; do
             stop
             export TRIBUTARY_LIMITS_QUERY_MEMORY_BYTES=$((512 << 20)) TRIBUTARY_LIMITS_CACHE_MEMORY_BYTES=$((64 << 20))
             serve_keys demo demo-eu
-            python killers.py "$url" "$key" "$other" "$server" 1024
+            trickle=$("$TRIBUTARY" keys create --store demo --scope land | grep --only-matching 'trb_[0-9a-f]*')
+            admin=$("$TRIBUTARY" keys create --store demo --scope admin | grep --only-matching 'trb_[0-9a-f]*')
+            python killers.py --url "$url" --flight "$flight" --postgres "$postgres" --query-key "$key" --land-key "$landing" \
+                --trickle-key "$trickle" --admin-key "$admin" --other-key "$other" --pid "$server" --limit-mb 1024 || {
+                echo "the end of the server's log:" >&2
+                grep --invert-match ' INFO ' "$work/log" | tail --lines=20 >&2
+                exit 1
+            }
             ;;
         *)
             usage

@@ -1,21 +1,48 @@
-"""Sends SQL that is known to kill servers, while another key runs its dashboards.
+"""Sends statements and requests that are known to kill servers or to stop them, while another key runs its dashboards.
 
-    python killers.py HTTP_URL KEY OTHER_KEY PID LIMIT_MB
+    python killers.py --url HTTP_URL --flight ADDRESS --postgres ADDRESS --query-key KEY --land-key KEY --trickle-key KEY
+        --admin-key KEY --other-key KEY --pid PID --limit-mb MB
 
-What has to hold: the process lives, its memory stays below LIMIT_MB + 20 %, the dashboards' p95 stays below 3 times
-its quiet value, and the CPU is quiet within a second of a client's leaving.
+The first four keys open one store. The trickle key lands as the land key does, but its uploads never end: with the same
+key, other uploads would wait for them. The admin key reads /metrics. The other key opens another store and runs the
+dashboards. SQL over HTTP comes first. Then come the attacks of `killers_requests.py` through every door.
+
+What has to hold: the process lives, its memory stays below the limit + 20 %, the dashboards' p95 stays below 3 times
+its quiet value, /healthz answers within 100 ms, and the CPU is quiet within a second of a client's leaving. The memory of
+the processes that the server starts for foreign files is not counted.
 """
 
+import argparse
+import dataclasses
+import multiprocessing
 import os
+import queue
+import resource
 import socket
 import sys
-import threading
 import time
+from collections.abc import Callable
+from functools import partial
 
 import doors
+import killers_requests
 
 TICKS = os.sysconf("SC_CLK_TCK")
 DASHBOARD = "/api/marketing/analytics/dashboard"
+HEALTH = "/healthz"
+HEALTH_MS = 100
+# The attacks open 1,000 connections and more.
+OPEN_FILES = 4_096
+# How long the other key waits for an answer at most, before that counts as a fault.
+ANSWER_S = 60
+# Statements that would run for long if their client did not leave.
+LOUD = {
+    "scan": "select value from range(0, 100000000000) where value < 0",
+    "sort": "select a.value * b.value as x from range(0, 100000) a cross join range(0, 1000) b order by x desc",
+    "aggregate": "select a.value * 1000003 + b.value as x, count(*) from range(0, 100000) a cross join range(0, 100000) b group by x",
+    "join": "select count(*) from range(0, 1000000) a join range(0, 1000000) b on a.value < b.value",
+    "join without rows": "select a.value * b.value from range(0, 1000000) a cross join range(0, 1000000) b where a.value + b.value < 0",
+}
 
 
 def chain(part: str, operator: str, count: int) -> str:
@@ -92,12 +119,18 @@ class Process:
     def __init__(self, pid: int) -> None:
         self.pid = pid
 
+    def fields(self) -> list[str]:
+        with open(f"/proc/{self.pid}/stat") as file:
+            return file.read().rsplit(")", 1)[1].split()
+
     def lives(self) -> bool:
-        return os.path.exists(f"/proc/{self.pid}/stat")
+        try:
+            return self.fields()[0] != "Z"
+        except FileNotFoundError:
+            return False
 
     def cpu_seconds(self) -> float:
-        with open(f"/proc/{self.pid}/stat") as file:
-            fields = file.read().rsplit(")", 1)[1].split()
+        fields = self.fields()
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def peak_mb(self) -> float:
@@ -109,25 +142,51 @@ class Process:
         return peak
 
 
-class Dashboards(threading.Thread):
-    """A user who looks at a dashboard again and again."""
+class Victim:
+    """A user who asks for one path again and again. It is a process of its own, so that the attacks do not slow its clock."""
 
-    def __init__(self, url: str, key: str) -> None:
-        super().__init__(daemon=True)
-        self.url, self.key, self.seconds, self.is_over, self.failed = url, key, [], False, []
+    def __init__(self, url: str, key: str, path: str) -> None:
+        context = multiprocessing.get_context("spawn")
+        self.answers, self.is_over = context.Queue(), context.Event()
+        self.ms: list[float] = []
+        self.failed: list[str] = []
+        self.process = context.Process(target=look, args=(url, key, path, self.answers, self.is_over), daemon=True)
+        self.process.start()
 
-    def run(self) -> None:
-        while not self.is_over:
-            begin = time.perf_counter()
+    def take(self, wait_s: float = 0) -> list[float]:
+        """Returns the milliseconds of each answer since the last call; waits so long for the first of them."""
+        taken = []
+        while True:
             try:
-                doors.http(self.url, self.key, DASHBOARD)
-            except doors.Refused as error:
-                self.failed.append(str(error)[:200])
-            self.seconds.append(time.perf_counter() - begin)
-            time.sleep(0.02)
+                ms, failure = self.answers.get(timeout=0 if taken else wait_s)
+            except queue.Empty:
+                break
+            taken.append(ms)
+            self.failed += [failure] if failure else []
+        self.ms += taken
+        return taken
 
-    def p95_ms(self) -> float:
-        return sorted(self.seconds)[int(len(self.seconds) * 0.95)] * 1000
+    def end(self) -> None:
+        self.is_over.set()
+        # The process ends once its last answer is taken.
+        while self.process.is_alive():
+            self.take(0.1)
+
+
+def look(url: str, key: str, path: str, answers, is_over) -> None:
+    """Asks and measures until it is told to stop."""
+    while not is_over.is_set():
+        begin, failure = time.perf_counter(), ""
+        try:
+            doors.http(url, key, path)
+        except doors.Refused as error:
+            failure = str(error)[:200]
+        answers.put(((time.perf_counter() - begin) * 1000, failure))
+        time.sleep(0.02)
+
+
+def p95(ms: list[float]) -> float:
+    return sorted(ms)[int(len(ms) * 0.95)]
 
 
 def send(url: str, key: str, sql: str) -> socket.socket:
@@ -157,62 +216,116 @@ def ask(url: str, key: str, sql: str, seconds: float) -> str:
         connection.close()
 
 
-def main(url: str, key: str, other: str, pid: str, limit_mb: str) -> None:
-    process, problems = Process(int(pid)), []
-    quiet = Dashboards(url, other)
-    quiet.start()
-    time.sleep(6)
-    quiet.is_over = True
-    quiet.join()
-    busy, peaks_mb = Dashboards(url, other), [process.peak_mb()]
-    busy.start()
-    for name, sql in killers().items():
-        began = time.perf_counter()
-        outcome = ask(url, key, sql, 3)
-        seconds = time.perf_counter() - began
-        if not process.lives():
-            sys.exit(f"the process is gone after: {name}")
-        peaks_mb.append(process.peak_mb())
-        print(f"{name:32} {seconds:6.2f} s {peaks_mb[-1]:6.0f} MB  {outcome}", flush=True)
-    busy.is_over = True
-    busy.join()
-    loud = {
-        "scan": "select value from range(0, 100000000000) where value < 0",
-        "sort": "select a.value * b.value as x from range(0, 100000) a cross join range(0, 1000) b order by x desc",
-        "aggregate": "select a.value * 1000003 + b.value as x, count(*) from range(0, 100000) a cross join range(0, 100000) b group by x",
-        "join": "select count(*) from range(0, 1000000) a join range(0, 1000000) b on a.value < b.value",
-        "join without rows": "select a.value * b.value from range(0, 1000000) a cross join range(0, 1000000) b where a.value + b.value < 0",
-    }
+class Run:
+    """Sends attacks in turn, and notes what they do to the server and to the user of another key."""
+
+    def __init__(self, process: Process, url: str, other: str) -> None:
+        self.process, self.problems, self.peaks_mb = process, [], [process.peak_mb()]
+        self.dashboards, self.health = Victim(url, other, DASHBOARD), Victim(url, other, HEALTH)
+        # The slowest answer of /healthz, and the attack beside which it came.
+        self.slowest = (0.0, "none")
+
+    def wait(self, seconds: float) -> list[float]:
+        """Lets the dashboards run alone; returns their times."""
+        for victim in (self.dashboards, self.health):
+            victim.take(ANSWER_S)
+        time.sleep(seconds)
+        return self.dashboards.take(ANSWER_S)
+
+    def attack(self, attacks: dict[str, Callable[[], str]]) -> list[float]:
+        """Sends attacks; returns the times of the dashboards beside them."""
+        beside = []
+        for name, send in attacks.items():
+            self.health.take()
+            began = time.perf_counter()
+            try:
+                outcome = send()
+            except (killers_requests.Harm, doors.Refused, OSError) as harm:
+                outcome = f"harm: {harm!r}"
+                self.problems.append(f"{name}: {harm!r}")
+            seconds = time.perf_counter() - began
+            # An answer that the attack held up comes after it.
+            beside += self.dashboards.take(ANSWER_S)
+            health_ms = max(self.health.take(ANSWER_S), default=ANSWER_S * 1000)
+            if not self.process.lives():
+                sys.exit(f"the process is gone after: {name} ({outcome})")
+            self.slowest = max(self.slowest, (health_ms, name))
+            self.peaks_mb.append(self.process.peak_mb())
+            print(f"{name:37} {seconds:6.2f} s {self.peaks_mb[-1]:6.0f} MB  /healthz {health_ms:5.0f} ms  {outcome}", flush=True)
+        return beside
+
+    def leave(self, url: str, key: str) -> None:
+        """Sends statements that take long, leaves, and looks whether the CPU is quiet a second later."""
+        for name, sql in LOUD.items():
+            connection = send(url, key, sql)
+            time.sleep(0.7)
+            before = self.process.cpu_seconds()
+            time.sleep(0.3)
+            was_busy = self.process.cpu_seconds() - before
+            connection.close()
+            time.sleep(1)
+            before = self.process.cpu_seconds()
+            time.sleep(1)
+            share = self.process.cpu_seconds() - before
+            self.peaks_mb.append(self.process.peak_mb())
+            print(f"after leaving a {name}: {share:.2f} CPU seconds a second (before: {was_busy / 0.3:.2f}), {self.peaks_mb[-1]:.0f} MB", flush=True)
+            if share > 0.2:
+                self.problems.append(f"the CPU is not quiet after a {name}")
+            time.sleep(1)
+
+
+def arguments() -> tuple[killers_requests.Target, int, float]:
+    """Returns where the server listens and its keys, the id of its process, and its limit of memory in MB."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for field in dataclasses.fields(killers_requests.Target):
+        parser.add_argument("--" + field.name.replace("_", "-"), required=True)
+    parser.add_argument("--pid", type=int, required=True)
+    parser.add_argument("--limit-mb", type=float, required=True)
+    given = vars(parser.parse_args())
+    pid, limit_mb = given.pop("pid"), given.pop("limit_mb")
+    return killers_requests.Target(**given), pid, limit_mb
+
+
+def main() -> None:
+    target, pid, limit_mb = arguments()
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most < OPEN_FILES:
+        sys.exit(f"this process may open {most} files, and needs {OPEN_FILES}")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (OPEN_FILES, most))
+    statements = {name: partial(ask, target.url, target.query_key, sql, 3) for name, sql in killers().items()}
+    attacks = killers_requests.attacks(target)
+    run = Run(Process(pid), target.url, target.other_key)
+    quiet = run.wait(6)
+    times = {"quiet": quiet, "beside statements": run.attack(statements)}
+    trickling = killers_requests.Trickling(target, 64)
+    beside = run.attack({"64 trickling uploads": trickling.begin})
+    beside += run.attack(attacks)
+    beside += run.attack({"64 trickling uploads, to the end": trickling.end})
+    times["beside requests"] = beside
+    for victim in (run.dashboards, run.health):
+        victim.end()
     time.sleep(2)
-    for name, sql in loud.items():
-        connection = send(url, key, sql)
-        time.sleep(0.7)
-        before = process.cpu_seconds()
-        time.sleep(0.3)
-        was_busy = process.cpu_seconds() - before
-        connection.close()
-        time.sleep(1)
-        before = process.cpu_seconds()
-        time.sleep(1)
-        share = process.cpu_seconds() - before
-        peaks_mb.append(process.peak_mb())
-        print(f"after leaving a {name}: {share:.2f} CPU seconds a second (before: {was_busy / 0.3:.2f}), {peaks_mb[-1]:.0f} MB", flush=True)
-        if share > 0.2:
-            problems.append(f"the CPU is not quiet after a {name}")
-        time.sleep(1)
-    print(f"dashboards: p95 {quiet.p95_ms():.1f} ms quiet ({len(quiet.seconds)}), {busy.p95_ms():.1f} ms busy ({len(busy.seconds)})")
-    print(f"memory: at most {max(peaks_mb):.0f} MB, limit {limit_mb} MB; {len(killers())} killers; process alive: {process.lives()}")
-    if busy.failed or quiet.failed:
-        problems.append(f"dashboards failed: {(quiet.failed + busy.failed)[:3]}")
-    if busy.p95_ms() > 3 * quiet.p95_ms():
-        problems.append("the dashboards' p95 is more than 3 times its quiet value")
-    if max(peaks_mb) > float(limit_mb) * 1.2:
+    run.leave(target.url, target.query_key)
+
+    problems, peak_mb, (health_ms, slowest) = run.problems, max(run.peaks_mb), run.slowest
+    print("dashboards: " + ", ".join(f"p95 {p95(ms):.1f} ms {when} ({len(ms)})" for when, ms in times.items()))
+    print(f"/healthz: at most {health_ms:.0f} ms of {len(run.health.ms)}, beside: {slowest}")
+    print(f"memory: at most {peak_mb:.0f} MB, limit {limit_mb:.0f} MB; {len(statements) + len(attacks) + 1} killers; process alive: {run.process.lives()}")
+    for path, failed in [("dashboards", run.dashboards.failed), (HEALTH, run.health.failed)]:
+        if failed:
+            problems.append(f"{path} failed {len(failed)} times: {failed[:3]}")
+    for when, ms in times.items():
+        if p95(ms) > 3 * p95(quiet):
+            problems.append(f"the dashboards' p95 {when} is more than 3 times its quiet value")
+    if health_ms > HEALTH_MS:
+        problems.append(f"/healthz took more than {HEALTH_MS} ms")
+    if peak_mb > limit_mb * 1.2:
         problems.append("the memory went beyond its limit")
-    if not process.lives():
+    if not run.process.lives():
         problems.append("the process is gone")
     if problems:
         sys.exit("\n".join(problems))
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:])
+    main()
