@@ -32,7 +32,7 @@ pub fn write(path: &Path, rows: usize) {
     file.flush().expect("the file ends");
 }
 
-/// What a process took.
+/// The time and the memory that a process took.
 #[derive(Debug, Clone, Copy)]
 pub struct Took {
     pub wall: Duration,

@@ -27,8 +27,8 @@ struct Seen {
     has_passed: bool,
 }
 
-/// What the answers of a moment depend on, beside what was asked: the day in the store's time zone, and the versions of the
-/// store's data.
+/// The day in the store's time zone, and the versions of the store's data: with what was asked, the answers of a moment depend
+/// on nothing else.
 #[derive(Debug)]
 pub struct Basis {
     store: String,
@@ -64,7 +64,7 @@ impl Moment {
 }
 
 impl Engine {
-    /// What all that was asked at a moment depends on; `None` if the data changed meanwhile.
+    /// Returns the basis of all that was asked at a moment; `None` if the data changed meanwhile.
     pub async fn basis(&self, moment: &Moment, store: &str) -> Result<Option<Basis>> {
         let zone = self.time_zone(moment, store).await?;
         let seen = moment.seen.lock().await;

@@ -15,7 +15,7 @@ use crate::query::{self, Answer, BoundQuery, NamedQuery, Params, ResultStream};
 use crate::schema::check_store;
 use crate::session::Pins;
 
-/// How an answer came about.
+/// The way in which an answer came about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum CacheStatus {
     Hit,

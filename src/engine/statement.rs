@@ -35,7 +35,7 @@ struct Statement {
     attempts: usize,
 }
 
-/// Where its rows are.
+/// The rows of a statement, by whether some of them have left.
 enum Rows {
     /// None has left.
     Held { stream: SendableRecordBatchStream, held: Vec<RecordBatch> },

@@ -91,7 +91,7 @@ fn encode_columns(
     Ok(chunks.into_iter().map(|(_, chunk)| chunk).collect())
 }
 
-/// How a file of so many rows is packed.
+/// Returns the packing of a file of so many rows.
 pub fn writer_properties(spec: &TableSpec, rows: usize) -> Result<WriterProperties> {
     let level = ZstdLevel::try_new(3).map_err(|error| Error::internal("zstd level").with_source(error))?;
     let compression = if rows <= FEW_ROWS { Compression::UNCOMPRESSED } else { Compression::ZSTD(level) };

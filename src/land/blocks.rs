@@ -17,7 +17,7 @@ use super::builder::{Chunk, Layout, Limits};
 use super::read::{HereRows, RowSource};
 use crate::error::{Error, Result};
 
-/// What a piece of a body is of the whole.
+/// A piece's place in its body.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Piece {
     pub(super) begins: bool,
@@ -29,15 +29,15 @@ pub(super) trait LineFormat: Send + Sync {
     /// The rows of a piece that begins with a row.
     fn rows(&self, bytes: Bytes, piece: Piece) -> Box<dyn RowSource>;
 
-    /// What is wrong with a body that has no rows, if anything is.
+    /// Returns the error of a body that has no rows, if it is one.
     fn without_rows(&self) -> Option<Error>;
 }
 
 pub(super) struct Blocks {
     parser: Parser,
-    /// What has not been read yet; `None` at its end.
+    /// The bytes that have not been read yet; `None` at the body's end.
     unread: Option<Bytes>,
-    /// What was read behind the end of the last block.
+    /// The bytes that were read behind the end of the last block.
     carried: Vec<u8>,
     has_begun: bool,
     workers: Vec<Worker>,

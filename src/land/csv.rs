@@ -170,9 +170,9 @@ struct Records {
     lines: Lines,
     record: Vec<u8>,
     splitter: Splitter,
-    /// Whether the body ends with the lines.
+    /// True if the body ends with the lines.
     ends: bool,
-    /// Whether the lines ended within a row, which goes on.
+    /// True if the lines ended within a row, which goes on.
     is_within_row: bool,
 }
 

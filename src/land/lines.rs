@@ -48,7 +48,7 @@ impl Lines {
         Ok(Line::Whole)
     }
 
-    /// What has not been read yet.
+    /// Returns the bytes that have not been read yet.
     pub(super) fn into_rest(mut self) -> Bytes {
         let returned = self.returned.split_off(self.position.min(self.returned.len()));
         let buffered = self.reader.buffer().to_vec();

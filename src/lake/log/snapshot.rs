@@ -21,7 +21,7 @@ struct StoreFiles {
     summary: Summary,
 }
 
-/// What is told of a store's files without a look at each of them.
+/// Figures of a store's files, which are known without a look at each of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Summary {
     /// The newest version of the data.
@@ -128,7 +128,7 @@ impl Snapshot {
         self.summary(store).data_version
     }
 
-    /// What is told of one store's files.
+    /// Returns the figures of one store's files.
     pub fn summary(&self, store: &str) -> Summary {
         self.stores.get(store).map(|of_store| of_store.summary).unwrap_or_default()
     }

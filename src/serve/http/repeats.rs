@@ -18,7 +18,7 @@ use crate::engine::{Basis, CacheStatus, Moment};
 use crate::serve::access::Caller;
 use crate::serve::encode::Format;
 
-/// What all that is remembered takes, in bytes.
+/// The bytes that all remembered requests may take.
 const MOST_BYTES: u64 = 16 << 20;
 /// Longer requests are not remembered.
 const LONGEST: usize = 4_096;
@@ -28,7 +28,7 @@ const OTHER_BYTES: usize = 1_024;
 /// The requests that are remembered.
 pub struct Repeats(Cache<String, Arc<Known>>);
 
-/// What was answered. The bytes themselves are kept with all answers, and can be gone.
+/// The answer to a request. Its bytes are kept with all answers, and can be gone.
 struct Known {
     basis: Basis,
     etag: String,
