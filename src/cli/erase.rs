@@ -6,8 +6,13 @@ use std::time::Duration;
 
 use super::exit::{Failure, Outcome};
 use super::{progress, store};
-use crate::engine::Engine;
+use crate::engine::{Engine, Person};
 use crate::error::Error;
+use crate::lake::Purged;
+
+/// Looks at files that another process is writing, before the caller is told of them.
+const LOOKS: usize = 20;
+const LOOK_PAUSE: Duration = Duration::from_millis(250);
 
 /// Removes everything of a customer, from every table and every file.
 #[derive(Debug, clap::Args)]
@@ -85,7 +90,7 @@ pub async fn run(engine: Engine, args: EraseArgs) -> Outcome {
     let rows = erased.into_iter().map(|(table, erased)| (table, erased.rows));
     report.rows = rows.filter(|(_, rows)| *rows > 0).collect();
     wait(args.grace).await;
-    let purged = engine.purge_erased(&person).await?;
+    let purged = purge(&engine, &person).await?;
     report.files_deleted = Some(purged.files);
     report.files_unread = (purged.files_unread > 0).then_some(purged.files_unread);
     report.rows_left = Some(purged.rows_left);
@@ -98,6 +103,21 @@ pub async fn run(engine: Engine, args: EraseArgs) -> Outcome {
         return Err(Error::conflict("rows are being landed, and may be this customer's: erase again").into());
     }
     Ok(())
+}
+
+/// Deletes the files of erased rows, and searches the others. A file that another process is writing is looked at again.
+async fn purge(engine: &Engine, person: &Person) -> Outcome<Purged> {
+    let mut purged = engine.purge_erased(person).await?;
+    for _ in 0..LOOKS {
+        if purged.files_unread == 0 {
+            break;
+        }
+        tokio::time::sleep(LOOK_PAUSE).await;
+        let files = purged.files;
+        purged = engine.purge_erased(person).await?;
+        purged.files += files;
+    }
+    Ok(purged)
 }
 
 fn print(report: &Report) -> Outcome {
