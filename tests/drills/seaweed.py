@@ -17,6 +17,8 @@ BUCKET = "lake"
 REGION = "us-east-1"
 ACCESS_KEY, SECRET_KEY = "tributary", "tributary-secret"
 START_TIMEOUT_S = 60
+STARTS = 5
+PORT_TAKEN = "Port allocation failed"
 # The port at which its parts ask its administrator is that of the administrator's pages plus this.
 ADMIN_OFFSET = 10_000
 
@@ -34,7 +36,17 @@ class Seaweed:
         self.env: dict[str, str] = {}
 
     def start(self) -> "Seaweed":
-        """Starts the server and returns when it has the bucket."""
+        """Starts the server and returns when it has the bucket. A connection may have taken a port that was free: others are tried."""
+        for _ in range(STARTS - 1):
+            try:
+                return self.try_to_start()
+            except Failed as error:
+                if PORT_TAKEN not in str(error):
+                    raise
+                shutil.rmtree(self.folder)
+        return self.try_to_start()
+
+    def try_to_start(self) -> "Seaweed":
         self.folder.mkdir()
         self.port, s3_grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc, admin = free_ports(8)
         flags = {
