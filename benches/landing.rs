@@ -117,7 +117,7 @@ async fn requests() {
         let mut measured = [const { Vec::new() }; 2];
         for _ in 0..ROUNDS {
             for (url, measured) in urls.iter().zip(&mut measured) {
-                measured.push(wrk::load_by(&["-s", script], url, &[], connections, SECONDS).await);
+                measured.push(wrk::load(&["-s", script], url, &[], connections, SECONDS).await);
             }
         }
         let [bare, ours] = measured.map(wrk::median);

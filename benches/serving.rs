@@ -112,9 +112,11 @@ async fn run(seconds: u64) {
         for connections in CONNECTIONS {
             let (mut theirs, mut own) = (Vec::new(), Vec::new());
             for _ in 0..ROUNDS {
-                theirs.push(wrk::load(&format!("{bare}/{at}"), &headers[at], connections, seconds).await);
+                theirs
+                    .push(wrk::load(&[], &format!("{bare}/{at}"), &headers[at], connections, seconds).await);
                 own.push(
-                    wrk::load(&format!("{ours}{}", asked.path), &headers[at], connections, seconds).await,
+                    wrk::load(&[], &format!("{ours}{}", asked.path), &headers[at], connections, seconds)
+                        .await,
                 );
             }
             let (theirs, own) = (wrk::median(theirs), wrk::median(own));

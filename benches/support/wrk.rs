@@ -1,5 +1,4 @@
 //! Load by `wrk`, which has to be installed.
-#![allow(dead_code, reason = "each bench is a program of its own, and not all need everything")]
 
 use std::time::Duration;
 
@@ -10,13 +9,8 @@ pub struct Measured {
     pub p99: Duration,
 }
 
-/// Asks for a URL again and again.
-pub async fn load(url: &str, headers: &[String], connections: usize, seconds: u64) -> Measured {
-    load_by(&[], url, headers, connections, seconds).await
-}
-
-/// The same with further arguments of `wrk`.
-pub async fn load_by(
+/// Asks for a URL again and again; further arguments are `wrk`'s own.
+pub async fn load(
     arguments: &[&str],
     url: &str,
     headers: &[String],
@@ -34,8 +28,7 @@ pub async fn load_by(
     assert!(!text.contains("Non-2xx or 3xx"), "{url}: {text}");
     let word = |begin: &str| {
         let line = text.lines().find(|line| line.trim_start().starts_with(begin));
-        let line = line.unwrap_or_else(|| panic!("wrk printed no line that begins with {begin}: {text}"));
-        line.split_whitespace().last().expect("a value").to_owned()
+        line.and_then(|line| line.split_whitespace().last()).expect("wrk prints the line").to_owned()
     };
     Measured { per_second: word("Requests/sec:").parse().expect("a number"), p99: time(&word("99%")) }
 }
@@ -45,7 +38,7 @@ fn time(text: &str) -> Duration {
     let (unit, seconds) = [("us", 1e-6), ("ms", 1e-3), ("s", 1.0)]
         .into_iter()
         .find(|(unit, _)| text.ends_with(unit))
-        .unwrap_or_else(|| panic!("a time without a unit: {text}"));
+        .expect("a time has a unit");
     Duration::from_secs_f64(text.trim_end_matches(unit).parse::<f64>().expect("a number") * seconds)
 }
 

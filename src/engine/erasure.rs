@@ -176,7 +176,7 @@ impl Engine {
         });
         for table in &tables {
             if table.spec.name == LAST {
-                // What was landed for their orders until these were gone.
+                // Rows may have been landed for their orders until these were gone.
                 let of_orders = |spec: &TableSpec| matches!(reached_by(spec), Some(Reached::ByOrder));
                 for table in tables.iter().filter(|table| of_orders(&table.spec)) {
                     self.erase_from(table, person, erasure).await?;

@@ -13,7 +13,7 @@ use crate::lake::{Lake, LakeTable};
 use crate::query;
 use crate::session::Pins;
 
-/// What is asked at one moment is asked on the same day, and sees the same versions of the tables: each is looked at once.
+/// A moment has one day, and one version of each table, which is looked at once. All that a request asks is asked at its moment.
 #[derive(Debug)]
 pub struct Moment {
     at: DateTime<Utc>,

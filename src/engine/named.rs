@@ -56,19 +56,7 @@ impl Engine {
         params: &Params,
         min_version: Option<u64>,
     ) -> Result<(Arc<Answer>, CacheStatus)> {
-        self.query_at(&Moment::now(), store, name, params, min_version).await
-    }
-
-    /// The same, as it is at a moment.
-    pub async fn query_at(
-        &self,
-        moment: &Moment,
-        store: &str,
-        name: &str,
-        params: &Params,
-        min_version: Option<u64>,
-    ) -> Result<(Arc<Answer>, CacheStatus)> {
-        let asked = self.ask_at(moment, store, name, params, min_version).await?;
+        let asked = self.ask(store, name, params, min_version).await?;
         self.answer(asked).await
     }
 

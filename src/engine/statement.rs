@@ -23,7 +23,7 @@ const HELD_BYTES: u64 = 1 << 20;
 /// The longest time that they are held back.
 const HELD_FOR: Duration = Duration::from_millis(250);
 
-/// What a new attempt begins with.
+/// A statement as it was asked, and its attempts so far.
 struct Statement {
     /// Rows that nobody has fetched do not keep the engine open.
     engine: Weak<Inner>,

@@ -137,7 +137,7 @@ impl Journeys {
         let before = table.snapshot().await?.version;
         let known = self.known(store).await?;
         if known.as_ref() == Some(&seen) {
-            // What a version has seen does not change.
+            // No version sees more than it did when it was committed.
             if table.snapshot().await?.version == before {
                 let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
                 current.insert(store.to_owned(), (before, seen));

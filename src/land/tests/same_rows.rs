@@ -107,7 +107,7 @@ fn lines(pieces: &'static [&'static str]) -> impl Strategy<Value = String> {
         .prop_map(|lines| lines.into_iter().map(|line| line.concat() + "\n").collect())
 }
 
-/// What landed: the rows as text, and what is wrong with the others.
+/// Returns the rows that landed as text, and the bad ones.
 fn in_blocks(text: &str, format: Format, block_bytes: usize) -> Result<(String, Vec<BadRow>), String> {
     let request = LandRequest { format: Some(format), ..LandRequest::default() };
     let landed =

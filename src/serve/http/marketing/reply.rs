@@ -30,7 +30,8 @@ pub struct Settings {
 /// Reads the store's time zone and currency; UTC and no currency where it has not said.
 pub async fn settings(engine: &Engine, asking: &Asking) -> Result<Settings> {
     let (moment, store) = (&asking.moment, &asking.caller.store);
-    let (answer, _) = engine.query_at(moment, store, "stores/settings", &Params::new(), None).await?;
+    let asked = engine.ask_at(moment, store, "stores/settings", &Params::new(), None).await?;
+    let (answer, _) = engine.answer(asked).await?;
     let Some(row) = rows(&answer).next() else {
         return Ok(Settings { zone: Tz::UTC, currency: String::new(), key: answer.key.clone() });
     };
