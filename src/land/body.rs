@@ -18,6 +18,9 @@ const UNPACKED_ANYHOW: u64 = 16 << 20;
 /// Long enough for every magic number behind a byte order mark and some blanks.
 const HEAD_BYTES: usize = 64;
 
+/// Of UTF-8; some programs write it before the text.
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
 pub(super) type Bytes = Box<dyn Read + Send>;
 
 /// An unpacked body and its first bytes, which are read again from `bytes`.
@@ -35,6 +38,17 @@ pub(super) struct ContentHash(Arc<Mutex<XxHash64>>);
 impl ContentHash {
     pub(super) fn value(&self) -> u64 {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).finish()
+    }
+}
+
+impl Body {
+    /// The bytes of a body of text, without its byte order mark.
+    pub(super) fn text(mut self) -> Result<Bytes> {
+        if self.head.starts_with(BYTE_ORDER_MARK) {
+            let mut mark = [0; BYTE_ORDER_MARK.len()];
+            self.bytes.read_exact(&mut mark).map_err(read_error)?;
+        }
+        Ok(self.bytes)
     }
 }
 

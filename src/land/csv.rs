@@ -33,7 +33,7 @@ impl Header {
     /// Reads the header; its problems are the file's. Returns the bytes behind it, too.
     pub(super) fn read(bytes: Bytes, layout: Arc<Layout>) -> Result<(Self, Bytes)> {
         let mut records = Records::new(bytes, true);
-        match records.next(true)? {
+        match records.next()? {
             Record::End => return Err(empty()),
             Record::Bad(reason) => return Err(Error::invalid(format!("the CSV header {reason}"))),
             Record::Whole => {}
@@ -119,7 +119,7 @@ impl CsvSource {
 impl RowSource for CsvSource {
     fn fill(&mut self, sink: &mut RowSink) -> Result<bool> {
         while !sink.is_full() {
-            match self.records.next(false)? {
+            match self.records.next()? {
                 Record::End => return Ok(false),
                 Record::Whole => {
                     self.row += 1;
@@ -182,16 +182,13 @@ impl Records {
         Self { lines, record: Vec::new(), splitter, ends, is_within_row: false }
     }
 
-    fn next(&mut self, is_first: bool) -> Result<Record> {
+    fn next(&mut self) -> Result<Record> {
         loop {
             self.record.clear();
             match self.lines.read(&mut self.record)? {
                 Line::End => return Ok(Record::End),
                 Line::TooLong => return Ok(Record::Bad("is longer than 1 MiB; only its beginning was read")),
                 Line::Whole => {}
-            }
-            if is_first && self.record.starts_with(b"\xef\xbb\xbf") {
-                self.record.drain(..3);
             }
             if !self.record.trim_ascii().is_empty() {
                 break;

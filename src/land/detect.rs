@@ -1,6 +1,7 @@
 //! Which format a body has: by declaration, by the file's name, or by its first bytes.
 
 use super::Format;
+use super::body::BYTE_ORDER_MARK;
 use crate::error::{Error, Result};
 
 const PARQUET_MAGIC: &[u8] = b"PAR1";
@@ -49,7 +50,7 @@ impl Format {
         if let Some(binary) = binary_magic(head) {
             return binary;
         }
-        let text = head.strip_prefix(b"\xef\xbb\xbf").unwrap_or(head).trim_ascii_start();
+        let text = head.strip_prefix(BYTE_ORDER_MARK).unwrap_or(head).trim_ascii_start();
         if matches!(text.first(), Some(b'{' | b'[')) { Format::Ndjson } else { Format::Csv }
     }
 }

@@ -81,9 +81,6 @@ impl RowSource for NdjsonSource {
                     sink.reject(self.row, vec![problem(self.row, "", reason)], raw);
                 }
                 Line::Whole => {
-                    if self.row == 0 && self.piece.begins && self.line.starts_with(b"\xef\xbb\xbf") {
-                        self.line.drain(..3);
-                    }
                     if !self.line.trim_ascii().is_empty() {
                         self.row += 1;
                         self.add_line(sink);

@@ -87,6 +87,7 @@ pub(super) fn parse_within(
     limits: Limits,
 ) -> Result<Rows> {
     let body = body::open(body, reading)?;
+    let hash = body.hash.clone();
     let format = detect(request.format, file_name, &body.head)?;
     let layout = Arc::new(Layout::new(spec, store, request.time_zone));
     let blocks = |bytes, format: Arc<dyn LineFormat>, layout| {
@@ -94,10 +95,10 @@ pub(super) fn parse_within(
     };
     let chunks = match format {
         Format::Csv => {
-            let (header, rows) = Header::read(body.bytes, layout.clone())?;
+            let (header, rows) = Header::read(body.text()?, layout.clone())?;
             blocks(rows, Arc::new(Csv::new(header)), layout)
         }
-        Format::Ndjson => blocks(body.bytes, Arc::new(Ndjson::new(layout.clone())), layout),
+        Format::Ndjson => blocks(body.text()?, Arc::new(Ndjson::new(layout.clone())), layout),
         Format::Parquet | Format::Arrow => {
             let kind = FileKind::of(format, &body.head);
             let file = spool(body.bytes, reading)?;
@@ -107,7 +108,7 @@ pub(super) fn parse_within(
             }
         }
     };
-    Ok(Rows { chunks, hash: body.hash })
+    Ok(Rows { chunks, hash })
 }
 
 /// The format of a file of columns.

@@ -21,6 +21,14 @@ fn csv_cells_are_typed_and_unknown_ones_kept() {
 }
 
 #[test]
+fn a_byte_order_mark_is_one_at_the_beginning_alone() {
+    let at_the_beginning = land("\u{feff}\n{\"id\":\"a\"}\n", Some(Format::Ndjson)).unwrap();
+    assert_eq!((at_the_beginning.rows.num_rows(), at_the_beginning.bad.len()), (1, 0));
+    let behind_a_line = land("\n\u{feff}{\"id\":\"a\"}\n", Some(Format::Ndjson)).unwrap();
+    assert_eq!((behind_a_line.rows.num_rows(), behind_a_line.bad.len()), (0, 1));
+}
+
+#[test]
 fn csv_reports_every_bad_row_and_reads_on() {
     let text = "id,clicks,currency,store_id\na,1.0,EUR,shop\nb,1\n,2,,\nc,-1,eur,other\n\"d\"x,1,,\ne,1,,\n\"f,1,,\ng,1,,\n";
     assert_eq!(
