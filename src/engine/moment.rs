@@ -1,6 +1,6 @@
 //! The newest versions, as one request sees them.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex as BriefMutex, MutexGuard, PoisonError};
 
 use chrono::{DateTime, NaiveDate, Utc};
 use chrono_tz::Tz;
@@ -9,7 +9,7 @@ use tokio::sync::Mutex;
 
 use super::open::Engine;
 use crate::error::Result;
-use crate::lake::{Lake, LakeTable};
+use crate::lake::{Glance, Lake, LakeTable};
 use crate::query;
 use crate::session::Pins;
 
@@ -35,6 +35,8 @@ pub struct Basis {
     zone: Tz,
     day: NaiveDate,
     versions: Vec<(Arc<LakeTable>, u64)>,
+    /// The last look at the lake's folder after which the versions were these.
+    seen: BriefMutex<Option<Glance>>,
 }
 
 impl Moment {
@@ -76,7 +78,7 @@ impl Engine {
             Ok((Arc::clone(self.inner.lake.table(name)?), version))
         });
         let (day, versions) = (query::today(moment.at, zone), versions.collect::<Result<_>>()?);
-        Ok(Some(Basis { store: store.to_owned(), zone, day, versions }))
+        Ok(Some(Basis { store: store.to_owned(), zone, day, versions, seen: BriefMutex::default() }))
     }
 
     /// Returns true if answers on this basis are the answers now.
@@ -84,9 +86,23 @@ impl Engine {
         if query::today(Utc::now(), basis.zone) != basis.day {
             return Ok(false);
         }
+        let glance = self.watch().and_then(|watch| watch.glance());
+        if glance.is_some() && *basis.seen() == glance {
+            return Ok(true);
+        }
         let looks = basis.versions.iter().map(async |(table, version)| {
             table.snapshot().await.map(|snapshot| snapshot.data_version(&basis.store) == *version)
         });
-        Ok(try_join_all(looks).await?.into_iter().all(|is_same| is_same))
+        let is_current = try_join_all(looks).await?.into_iter().all(|is_same| is_same);
+        if is_current {
+            *basis.seen() = glance;
+        }
+        Ok(is_current)
+    }
+}
+
+impl Basis {
+    fn seen(&self) -> MutexGuard<'_, Option<Glance>> {
+        self.seen.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -14,7 +14,7 @@ use super::listing::TableSchema;
 use super::upkeep::{Ages, Upkeep};
 use crate::cache::AnswerCache;
 use crate::error::Result;
-use crate::lake::{Lake, Storage};
+use crate::lake::{Lake, Storage, Watch};
 use crate::land::Reading;
 use crate::query::{BoundQuery, Params, Registry};
 use crate::session::{Limits, MemoryWatch, Scratch, Sessions, process_limit_bytes};
@@ -217,6 +217,11 @@ impl Engine {
     /// Whether so much was landed in a table since its compaction that reading it suffers.
     pub fn is_compaction_due(&self, store: &str, table: &str) -> bool {
         self.inner.lake.is_compaction_due(store, table, self.inner.options.compact_after)
+    }
+
+    /// Watches the lake's folder, if it is in one.
+    pub fn watch(&self) -> Option<&Arc<Watch>> {
+        self.inner.lake.watch()
     }
 
     /// The folder of what does not fit into memory; it is removed with the engine.

@@ -34,6 +34,7 @@ mod table;
 mod tables;
 mod vacuum;
 mod verified;
+mod watch;
 mod write;
 
 #[cfg(test)]
@@ -60,4 +61,5 @@ pub use storage_error::storage_error;
 pub use table::LakeTable;
 pub use tables::Lake;
 pub use vacuum::{History, Vacuumed};
+pub use watch::{Glance, Watch};
 pub use write::FileWriter;

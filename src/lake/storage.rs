@@ -12,6 +12,7 @@ use super::bucket;
 use super::conditional_puts::ConditionalPuts;
 use super::durable_local::{DurableLocal, Unfinished, unfinished_below};
 use super::verified::{KnownSums, Verified};
+use super::watch::Watch;
 use crate::error::{Error, Result};
 
 /// An object store, and the folder in it that holds the lake.
@@ -22,6 +23,8 @@ pub struct Storage {
     pub url: Url,
     /// What the store checks data files by.
     pub sums: Arc<KnownSums>,
+    /// Watches the lake's folder, if it is in one.
+    pub(super) watch: Option<Arc<Watch>>,
     /// Set once the store is known to honour conditional puts.
     pub(super) conditional_puts: Arc<ConditionalPuts>,
 }
@@ -49,7 +52,7 @@ impl Storage {
     fn over(store: Arc<dyn ObjectStore>, url: Url) -> Self {
         let sums = Arc::new(KnownSums::default());
         let store = Arc::new(Verified::new(store, sums.clone()));
-        Self { store, url, sums, conditional_puts: Arc::default() }
+        Self { store, url, sums, watch: None, conditional_puts: Arc::default() }
     }
 
     fn open_url(mut url: Url) -> Result<Self> {
@@ -87,7 +90,9 @@ impl Storage {
         let folder = folder.canonicalize().map_err(unusable)?;
         let url = Url::from_directory_path(&folder)
             .map_err(|()| Error::invalid("the data folder's name cannot be written as a URL"))?;
-        Ok(Self::over(Arc::new(DurableLocal::new()), url))
+        let watch = Arc::new(Watch::default());
+        watch.add(folder);
+        Ok(Self { watch: Some(watch), ..Self::over(Arc::new(DurableLocal::new()), url) })
     }
 
     /// Returns true if the lake is in a folder of this machine.

@@ -69,7 +69,14 @@ impl LakeTable {
         let url = storage.table_url(&spec.name)?;
         let path = storage.table_path(&spec.name)?;
         let folder = Arc::new(PrefixStore::new(storage.store.clone(), path.clone()));
-        let local_log = storage.is_local().then(|| url.to_file_path().ok()).flatten();
+        let local_log = storage.is_local().then(|| url.to_file_path().ok()).flatten().map(|folder| {
+            let log = folder.join("_delta_log");
+            if let Some(watch) = &storage.watch {
+                watch.add(folder);
+                watch.add(&log);
+            }
+            log
+        });
         let log = default_logstore(folder.clone(), storage.store.clone(), &url, &StorageConfig::default());
         Ok(Self {
             reader: Arc::new(LogReader::new(
@@ -77,7 +84,7 @@ impl LakeTable {
                 folder,
                 SumsOfTable { known: storage.sums.clone(), folder: path },
             )),
-            local_log: local_log.map(|folder| folder.join("_delta_log")),
+            local_log,
             looks: Looks::default(),
             writer: Writer::new(spec.clone(), log),
             spec,

@@ -12,6 +12,7 @@ use super::landed_keys::LandedKeys;
 use super::landing::Landing;
 use super::storage::Storage;
 use super::table::LakeTable;
+use super::watch::Watch;
 use crate::error::{Error, Result};
 use crate::schema::{TableSpec, tables};
 
@@ -53,6 +54,11 @@ impl Lake {
             }
         }
         Ok(Self { storage, keys, entries })
+    }
+
+    /// Watches the lake's folder, if it is in one: what is committed to any table is a change there.
+    pub fn watch(&self) -> Option<&Arc<Watch>> {
+        self.storage.watch.as_ref()
     }
 
     /// The memory that the keys of landed rows and queries share.

@@ -51,6 +51,9 @@ pub async fn serve(
     let listeners = listeners.into();
     let address = address_of(&listeners.http)?;
     let keys = options.key_store()?;
+    if let Some(watch) = engine.watch() {
+        keys.follow(watch);
+    }
     check_exposure_of(address, options.open, &keys).await?;
     let grace = options.limits.shutdown_grace;
     let catching_up = engine.clone();

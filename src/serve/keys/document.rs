@@ -213,7 +213,7 @@ fn salt_bytes(salt: &str) -> Result<Vec<u8>> {
 }
 
 fn hash(text: &str) -> String {
-    hex::encode(Sha256::digest(text.as_bytes()))
+    format!("{:x}", Sha256::digest(text.as_bytes()))
 }
 
 fn now() -> String {

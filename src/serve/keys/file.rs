@@ -3,52 +3,74 @@
 use std::fs::{self, File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::SystemTime;
 
 use super::document::Document;
 use super::place::gone;
 use crate::error::{Error, Result};
+use crate::lake::{Glance, Watch};
 
 #[derive(Debug)]
 pub struct KeyFile {
     pub path: PathBuf,
     seen: Mutex<Option<Seen>>,
+    watch: OnceLock<Arc<Watch>>,
 }
 
 /// Changes whenever the file is replaced.
 type Stamp = (SystemTime, u64, u64);
 
 /// The keys, and the file that they were read from.
-type Seen = (Stamp, Arc<Document>);
+#[derive(Debug)]
+struct Seen {
+    /// The look at the folder before the file was looked at.
+    glance: Option<Glance>,
+    /// `None` if there was no file.
+    stamp: Option<Stamp>,
+    document: Arc<Document>,
+}
 
 impl KeyFile {
     pub fn new(path: impl Into<PathBuf>) -> Self {
-        Self { path: path.into(), seen: Mutex::default() }
+        Self { path: path.into(), seen: Mutex::default(), watch: OnceLock::new() }
+    }
+
+    /// Adds the file's folder to a watch, and looks there first.
+    pub fn follow(&self, watch: &Arc<Watch>) {
+        watch.add(self.folder());
+        let _ = self.watch.set(Arc::clone(watch));
     }
 
     /// The keys as they are now.
     pub fn look(&self) -> Result<Arc<Document>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(stamp) = stamp(&self.path)? else {
-            return match seen.as_ref() {
-                Some((_, document)) if !document.is_empty() => Err(gone()),
-                _ => Ok(Arc::default()),
-            };
-        };
-        if let Some((known, document)) = seen.as_ref()
-            && *known == stamp
+        let glance = self.watch.get().and_then(|watch| watch.glance());
+        if let Some(seen) = seen.as_ref()
+            && glance.is_some()
+            && seen.glance == glance
         {
-            return Ok(Arc::clone(document));
+            return Ok(Arc::clone(&seen.document));
         }
-        let document = Arc::new(read(&self.path)?);
-        *seen = Some((stamp, Arc::clone(&document)));
+        let stamp = stamp(&self.path)?;
+        let document = match seen.as_ref() {
+            Some(known) if known.stamp == stamp => Arc::clone(&known.document),
+            Some(known) if stamp.is_none() && !known.document.is_empty() => return Err(gone()),
+            _ => Arc::new(read(&self.path)?),
+        };
+        // What a link points to may be in a folder that is not watched.
+        let glance = glance.filter(|_| !self.path.is_symlink());
+        *seen = Some(Seen { glance, stamp, document: Arc::clone(&document) });
         Ok(document)
+    }
+
+    fn folder(&self) -> &Path {
+        self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."))
     }
 
     /// Reads, changes and replaces the file, alone among all processes. Nothing is written if `change` returns false.
     pub fn change(&self, change: impl FnOnce(&mut Document) -> Result<bool>) -> Result<()> {
-        let folder = self.path.parent().filter(|folder| *folder != Path::new("")).unwrap_or(Path::new("."));
+        let folder = self.folder();
         fs::create_dir_all(folder).map_err(unwritable)?;
         let lock = private(OpenOptions::new().create(true).truncate(false).write(true))
             .open(self.path.with_extension("lock"))

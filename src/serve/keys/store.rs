@@ -9,6 +9,7 @@ use super::document::{Document, KeyInfo, NewKey, Scope};
 use super::file::KeyFile;
 use super::place::{Freshness, Place};
 use crate::error::Result;
+use crate::lake::Watch;
 
 /// The keys of a lake, wherever they are. Clones share what was read.
 #[derive(Debug, Clone)]
@@ -25,6 +26,13 @@ impl KeyStore {
     /// The keys of the lake at `data`, a folder or a URL.
     pub fn of_lake(data: &str) -> Result<Self> {
         Ok(Self { place: Arc::new(Place::of(data)?) })
+    }
+
+    /// Looks at the keys by a watch of their folder, if they are in a file: that takes less time than a look at the file.
+    pub fn follow(&self, watch: &Arc<Watch>) {
+        if let Place::File(file) = &*self.place {
+            file.follow(watch);
+        }
     }
 
     /// The keys as they are now, or as they were a moment ago: [`Self::freshness`] says how long.

@@ -1,12 +1,14 @@
 //! Keys in a file.
 
 use std::fs;
+use std::sync::Arc;
 
 use secrecy::ExposeSecret;
 
 use super::document::SALT_BYTES;
 use super::place::Place;
 use super::{KeyStore, Provable, Scope};
+use crate::lake::Watch;
 
 fn keys() -> (tempfile::TempDir, KeyStore) {
     let folder = tempfile::tempdir().unwrap();
@@ -37,6 +39,35 @@ async fn a_key_opens_its_own_store_until_it_is_revoked() {
     assert!(seen.verify(secret_b.expose_secret()).is_some());
     assert!(keys.list().await.unwrap()[0].revoked_at.is_some());
     assert!(keys.revoke("key_none").await.is_err());
+}
+
+#[tokio::test]
+async fn keys_of_a_watched_folder_are_seen_at_once_too() {
+    let (_folder, keys) = keys();
+    let watch = Arc::new(Watch::default());
+    keys.follow(&watch);
+    let other = KeyStore::new(path(&keys));
+    assert!(keys.look().await.unwrap().is_empty());
+    for number in 1..=20 {
+        let (info, secret) = other.create("a", &[Scope::Query]).await.unwrap();
+        assert!(keys.look().await.unwrap().verify(secret.expose_secret()).is_some());
+        other.revoke(&info.id).await.unwrap();
+        assert!(keys.look().await.unwrap().verify(secret.expose_secret()).is_none());
+        assert_eq!(keys.list().await.unwrap().len(), number);
+    }
+    // Through a link, the file changes in another folder.
+    let (elsewhere, text) = (tempfile::tempdir().unwrap(), fs::read(path(&keys)).unwrap());
+    let target = elsewhere.path().join("keys.json");
+    fs::write(&target, &text).unwrap();
+    fs::remove_file(path(&keys)).unwrap();
+    assert!(keys.look().await.is_err(), "keys that are gone open nothing");
+    #[cfg(unix)]
+    {
+        std::os::unix::fs::symlink(&target, path(&keys)).unwrap();
+        assert_eq!(keys.list().await.unwrap().len(), 20);
+        KeyStore::new(&target).create("a", &[Scope::Query]).await.unwrap();
+        assert_eq!(keys.list().await.unwrap().len(), 21);
+    }
 }
 
 #[tokio::test]
