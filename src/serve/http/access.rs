@@ -2,11 +2,9 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request, State};
+use axum::extract::{FromRequestParts, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 
 use super::problem::Problem;
 use super::query_string::QueryString;
@@ -112,22 +110,19 @@ impl From<Refusal> for Problem {
 
 /// Looks who may ask. Keeps web pages of other sites away from an open server: a browser on this machine would carry out
 /// their requests, and a name of theirs may point to this machine.
-pub async fn guard_origin(State(state): State<Arc<AppState>>, mut request: Request, next: Next) -> Response {
+pub async fn guard(state: &AppState, request: &mut Request) -> Result<(), Problem> {
     // It tells nothing, and a process runs even if the keys in its bucket cannot be read.
     if request.uri().path() == ALIVE {
-        return next.run(request).await;
+        return Ok(());
     }
-    let door = match state.access.door().await {
-        Ok(door) => door,
-        Err(error) => return Problem::from(error).into_response(),
-    };
+    let door = state.access.door().await?;
     if matches!(door, Door::Open { .. }) && !is_local(request.headers()) {
         let reason = "an open server answers requests to localhost only, from no other site's page";
-        return Problem::forbidden(reason).into_response();
+        return Err(Problem::forbidden(reason));
     }
     // The keys are looked at once.
     request.extensions_mut().insert(door);
-    next.run(request).await
+    Ok(())
 }
 
 fn is_local(headers: &HeaderMap) -> bool {

@@ -180,7 +180,7 @@ pub fn validators(headers: &mut HeaderMap, etag: &str) {
 }
 
 /// A strong validator promises the same bytes: compressed ones are another representation (RFC 9110, 8.8.1).
-pub async fn weaken_when_compressed(mut response: Response) -> Response {
+pub fn weaken_if_packed(mut response: Response) -> Response {
     let headers = response.headers_mut();
     if headers.contains_key(header::CONTENT_ENCODING)
         && let Some(etag) = headers.get(header::ETAG).and_then(|etag| etag.to_str().ok())

@@ -15,8 +15,11 @@ use axum::response::{IntoResponse, Response};
 use futures::FutureExt;
 use tracing::Instrument;
 
+use super::answer::weaken_if_packed;
+use super::packing::AcceptedPackings;
 use super::problem::Problem;
 use super::state::AppState;
+use super::{access, land};
 use crate::error::{Error, ErrorKind};
 
 const REQUEST_ID: &str = "x-request-id";
@@ -24,31 +27,35 @@ const REQUEST_ID: &str = "x-request-id";
 /// Headers of answers that do not say otherwise: nobody else may keep them, guess what they are, or show them in a page.
 const UNLESS_SAID: [(HeaderName, &str); 5] = [
     (header::CACHE_CONTROL, "no-store"),
-    (header::VARY, "Authorization"),
+    (header::VARY, "Accept-Encoding, Authorization"),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::CONTENT_SECURITY_POLICY, "default-src 'none'; frame-ancestors 'none'"),
     (header::REFERRER_POLICY, "no-referrer"),
 ];
 
-/// Gives the request an id, runs it in a span, and turns whatever goes wrong into a problem document.
+/// Gives the request an id, answers it, and turns whatever goes wrong into a problem document. One layer
+/// does all of it: axum allocates several times for each.
 pub async fn wrap(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
     let begun = Instant::now();
     let request_id = request_id(request.headers());
     let matched = request.extensions().get::<MatchedPath>().cloned();
     let path = matched.as_ref().map_or("(none)", MatchedPath::as_str);
     let method = method_name(request.method());
-    let span = tracing::info_span!("request", %request_id, %method, %path);
-    let response = AssertUnwindSafe(next.run(request)).catch_unwind().instrument(span.clone()).await;
+    let accepted = AcceptedPackings::of(request.headers());
+    // Its fields would be written for each request: lines of interest name the request themselves.
+    let span = tracing::debug_span!("request", %request_id, %method, %path);
+    let answered = AssertUnwindSafe(answer(&state, path, request, next)).catch_unwind();
+    let response = answered.instrument(span).await;
     let response =
         response.unwrap_or_else(|_| Problem::from(Error::internal("a handler panicked")).into_response());
-    let mut response = span.in_scope(|| finish(response, &request_id));
+    let mut response = finish(response, &request_id);
     let elapsed = begun.elapsed();
-    let status = response.status().as_u16();
+    let (status, elapsed_us) = (response.status().as_u16(), elapsed.as_micros() as u64);
     // A line for each answer would take longer than many an answer.
-    span.in_scope(|| match status {
-        ..400 => tracing::debug!(status, elapsed_us = elapsed.as_micros() as u64, "answered"),
-        _ => tracing::info!(status, elapsed_us = elapsed.as_micros() as u64, "answered"),
-    });
+    match status {
+        ..400 => tracing::debug!(%request_id, %method, %path, status, elapsed_us, "answered"),
+        _ => tracing::info!(%request_id, %method, %path, status, elapsed_us, "answered"),
+    }
     state.figures.count(path, method, status, elapsed);
     let headers = response.headers_mut();
     if let Ok(id) = HeaderValue::from_str(&request_id) {
@@ -57,11 +64,18 @@ pub async fn wrap(State(state): State<Arc<AppState>>, request: Request, next: Ne
     for (name, value) in UNLESS_SAID {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    response
+    weaken_if_packed(accepted.pack(response).await)
 }
 
-/// Bounds the time until an answer begins.
-pub async fn time_limit(State(state): State<Arc<AppState>>, request: Request, next: Next) -> Response {
+/// Answers a request that may be asked, and bounds the time until its answer begins.
+async fn answer(state: &AppState, path: &str, mut request: Request, next: Next) -> Response {
+    if let Err(problem) = access::guard(state, &mut request).await {
+        return problem.into_response();
+    }
+    // A landing may take as long as its client keeps sending; it has limits of its own.
+    if path == land::PATH {
+        return next.run(request).await;
+    }
     match tokio::time::timeout(state.limits.request_timeout, next.run(request)).await {
         Ok(response) => response,
         Err(_) => Problem::from(Error::timeout("the request took too long: ask for less")).into_response(),
@@ -76,7 +90,7 @@ fn finish(mut response: Response, request_id: &str) -> Response {
         }
         None => return response,
     };
-    log(&problem);
+    log(&problem, request_id);
     let mut answer = (problem.status, Json(problem.document(request_id))).into_response();
     // `Allow` of a 405 is the router's, and stays.
     if let Some(allow) = response.headers().get(header::ALLOW) {
@@ -104,7 +118,7 @@ fn foreign(status: StatusCode) -> Problem {
     Problem::new(status, error)
 }
 
-fn log(problem: &Problem) {
+fn log(problem: &Problem, request_id: &str) {
     let error = &problem.error;
     let code = error.kind().code();
     let mut causes = String::new();
@@ -116,9 +130,9 @@ fn log(problem: &Problem) {
     }
     match error.kind() {
         ErrorKind::Internal | ErrorKind::Unavailable => {
-            tracing::error!(code, "{error}{causes}");
+            tracing::error!(request_id, code, "{error}{causes}");
         }
-        _ => tracing::debug!(code, "{error}{causes}"),
+        _ => tracing::debug!(request_id, code, "{error}{causes}"),
     }
 }
 

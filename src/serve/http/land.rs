@@ -15,6 +15,8 @@ use super::state::AppState;
 use crate::error::{Error, ErrorKind};
 use crate::land::{Format, LandRequest, OnError, Receipt};
 
+pub const PATH: &str = "/v1/land/{table}";
+
 /// Lands the body whole, or refuses it whole; answers after the commit is durable.
 pub async fn land(
     State(state): State<Arc<AppState>>,

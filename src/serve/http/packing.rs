@@ -1,8 +1,16 @@
 //! How the bytes of an answer are packed: as the client takes them, if it is worth it.
 
+use std::convert::Infallible;
+use std::future::{Ready, ready};
 use std::io::{self, Write as _};
+use std::task::{Context, Poll};
 
-use axum::http::{HeaderMap, header};
+use axum::body::Body;
+use axum::http::{HeaderMap, HeaderValue, Request, header};
+use axum::response::Response;
+use tower_http::compression::Compression;
+use tower_http::compression::predicate::{NotForContentType, Predicate, SizeAbove};
+use tower_service::Service;
 
 /// Shorter answers are sent as they are: a packet has as much.
 const LEAST_BYTES: usize = 1_024;
@@ -66,6 +74,50 @@ impl Packing {
             Self::Zstd => zstd::bulk::compress(&bytes, ZSTD_LEVEL)?,
         };
         Ok((packed, self))
+    }
+}
+
+/// The packings that the client of a request takes.
+pub struct AcceptedPackings(Vec<HeaderValue>);
+
+impl AcceptedPackings {
+    pub fn of(headers: &HeaderMap) -> Self {
+        Self(headers.get_all(header::ACCEPT_ENCODING).iter().cloned().collect())
+    }
+
+    /// Packs an answer as it is sent, unless it is packed, or not worth it.
+    pub async fn pack(self, response: Response) -> Response {
+        if self.0.is_empty() || response.headers().contains_key(header::CONTENT_ENCODING) {
+            return response;
+        }
+        // Arrow and Parquet answers are packed by themselves, or fast because they are not.
+        let worth_it = SizeAbove::new(LEAST_BYTES as u16)
+            .and(NotForContentType::const_new("application/vnd.apache"))
+            .and(NotForContentType::const_new("application/vnd.openxmlformats"))
+            .and(NotForContentType::IMAGES)
+            .and(NotForContentType::SSE);
+        let mut request = Request::new(());
+        let headers = self.0.into_iter().map(|value| (header::ACCEPT_ENCODING, value));
+        request.headers_mut().extend(headers);
+        let packing = Compression::new(Made(Some(response))).compress_when(worth_it).call(request);
+        packing.await.unwrap_or_else(|never: Infallible| match never {}).map(Body::new)
+    }
+}
+
+/// A service whose answer is made already.
+struct Made(Option<Response>);
+
+impl Service<Request<()>> for Made {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = Ready<Result<Response, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(self.0.take().unwrap_or_default()))
     }
 }
 
