@@ -28,9 +28,13 @@ const EXPRESSION_DEPTH: usize = 300;
 pub(super) const SET_OPERATIONS: usize = 200;
 /// Expressions inside expressions, as the parser counts them.
 pub(super) const NESTING: usize = 100;
-/// Brackets inside brackets. The parser gives up at `NESTING`, but it tries every inner cast twice before it does: a hundred
-/// of them never end.
+/// Brackets inside brackets: the parser gives up at `NESTING`.
 const BRACKET_DEPTH: usize = 90;
+/// How often the parser looks at all tokens together. What it cannot read within `case`, `cast` and the like it reads again as
+/// if the word were a name, so that each of them in another doubles its work: eighteen take half a second, and thirty hours.
+const READINGS: u64 = 1 << 22;
+/// Subqueries of expressions inside each other: the planner looks at each twice as often as at the one around it.
+const SUBQUERY_NESTING: usize = 10;
 /// Sets of columns that a text may group by at once, as a power of two: a cube has two for each column.
 const GROUPING_SETS_LOG2: u32 = 8;
 /// `with` inside `with`: name resolution takes twice as long for each level.
@@ -66,6 +70,11 @@ pub(super) fn tokens(dialect: &dyn Dialect, text: &str) -> Result<Vec<TokenWithS
     }
     if deepest_bracket(words()) > BRACKET_DEPTH {
         return Err(Error::invalid("expressions are nested too deeply"));
+    }
+    if readings(dialect, &words().collect::<Vec<_>>()) > READINGS {
+        return Err(Error::limit(
+            "case, cast and the like are nested too deeply: compute the inner ones in a subquery",
+        ));
     }
     Ok(tokens)
 }
@@ -135,6 +144,89 @@ fn deepest_bracket<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
     deepest
 }
 
+/// What is open at a token, and how often it doubles the work within it.
+struct Open {
+    is_case: bool,
+    doublings: u32,
+}
+
+/// Counts how often the parser may look at the tokens.
+fn readings(dialect: &dyn Dialect, tokens: &[&Token]) -> u64 {
+    // An argument is read as a name's first, and again as one without a name.
+    let of_function = u32::from(dialect.supports_named_fn_args_with_expr_name());
+    let (mut open, mut readings) = (Vec::<Open>::new(), 0_u64);
+    let (mut before, mut intervals) = (None::<&Token>, 0);
+    for (at, token) in tokens.iter().enumerate() {
+        let keyword = keyword(token);
+        match token {
+            Token::LParen | Token::LBracket | Token::LBrace => {
+                let doublings = match before {
+                    _ if **token == Token::LBrace => 1,
+                    Some(Token::Word(word)) => u32::from(is_read_again(word.keyword)) + of_function,
+                    _ => 0,
+                };
+                open.push(Open { is_case: false, doublings });
+            }
+            // What was not closed within the bracket is closed with it.
+            Token::RParen | Token::RBracket | Token::RBrace => {
+                while open.pop().is_some_and(|closed| closed.is_case) {}
+            }
+            _ if keyword == Some(Keyword::CASE) => open.push(Open { is_case: true, doublings: 1 }),
+            _ if keyword == Some(Keyword::END) && open.last().is_some_and(|open| open.is_case) => {
+                open.pop();
+            }
+            _ => {}
+        }
+        // An interval of anything but a literal may be one of an interval.
+        let next = tokens.get(at + 1).and_then(|next| self::keyword(next));
+        if keyword == Some(Keyword::INTERVAL) && next == Some(Keyword::INTERVAL) {
+            intervals += 1;
+        } else if keyword != Some(Keyword::INTERVAL) {
+            intervals = 0;
+        }
+        let doublings = open.iter().map(|open| open.doublings).sum::<u32>() + intervals;
+        readings = readings.saturating_add(1_u64.checked_shl(doublings).unwrap_or(u64::MAX));
+        if readings > READINGS {
+            break;
+        }
+        before = Some(*token);
+    }
+    readings
+}
+
+fn keyword(token: &Token) -> Option<Keyword> {
+    match token {
+        Token::Word(word) if word.quote_style.is_none() => Some(word.keyword),
+        _ => None,
+    }
+}
+
+/// Words that begin an expression of their own kind, and are read again as names of functions if it is none.
+fn is_read_again(word: Keyword) -> bool {
+    matches!(
+        word,
+        Keyword::ARRAY
+            | Keyword::CAST
+            | Keyword::CEIL
+            | Keyword::CONVERT
+            | Keyword::EXISTS
+            | Keyword::EXTRACT
+            | Keyword::FLOOR
+            | Keyword::INTERVAL
+            | Keyword::MAP
+            | Keyword::OVERLAY
+            | Keyword::POSITION
+            | Keyword::ROW
+            | Keyword::SAFE_CAST
+            | Keyword::STRUCT
+            | Keyword::SUBSTR
+            | Keyword::SUBSTRING
+            | Keyword::TRIM
+            | Keyword::TRY_CAST
+            | Keyword::TRY_CONVERT
+    )
+}
+
 /// Counts operators between commas on each level of parentheses. A closed parenthesis counts as one.
 fn longest_chain<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
     let mut levels = vec![0_usize];
@@ -196,10 +288,15 @@ fn is_operator(token: &Token) -> bool {
     }
 }
 
+fn has_query(expr: &Expr) -> bool {
+    matches!(expr, Expr::Subquery(_) | Expr::Exists { .. } | Expr::InSubquery { .. })
+}
+
 #[derive(Default)]
 struct Nesting {
     withs: usize,
     expressions: usize,
+    subqueries: usize,
     grouping_sets_log2: u32,
 }
 
@@ -217,6 +314,11 @@ impl Visitor for Nesting {
             let most = 1 << GROUPING_SETS_LOG2;
             return ControlFlow::Break(format!("cube, rollup and grouping sets make more than {most} sets"));
         }
+        self.subqueries += usize::from(has_query(expr));
+        if self.subqueries > SUBQUERY_NESTING {
+            let message = format!("subqueries of expressions are nested more than {SUBQUERY_NESTING} times");
+            return ControlFlow::Break(message);
+        }
         self.expressions += 1;
         if self.expressions > EXPRESSION_DEPTH {
             return ControlFlow::Break(format!("expressions are nested more than {EXPRESSION_DEPTH} times"));
@@ -224,7 +326,8 @@ impl Visitor for Nesting {
         ControlFlow::Continue(())
     }
 
-    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<String> {
+    fn post_visit_expr(&mut self, expr: &Expr) -> ControlFlow<String> {
+        self.subqueries -= usize::from(has_query(expr));
         self.expressions -= 1;
         ControlFlow::Continue(())
     }
