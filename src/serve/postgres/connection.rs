@@ -2,10 +2,10 @@
 
 use std::io;
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
-use futures::{SinkExt, StreamExt};
+use bytes::BytesMut;
+use futures::SinkExt;
 use pgwire::api::cancel::{CancelHandler, DefaultCancelHandler};
 use pgwire::api::store::PortalStore;
 use pgwire::api::{ClientInfo, ClientPortalStore, NoopHandler, PgWireConnectionState};
@@ -14,22 +14,23 @@ use pgwire::messages::response::ReadyForQuery;
 use pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use pgwire::tokio::TlsAcceptor;
 use pgwire::tokio::server::{MaybeTls, PgWireMessageServerCodec, negotiate_tls, process_message};
-use tokio::io::Interest;
+use tokio::io::{AsyncReadExt as _, Interest};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::Instant;
-use tokio_util::codec::Framed;
+use tokio_util::codec::{Decoder as _, Framed};
 
 use super::door::{Door, stopped};
 use super::errors::{error, fatal};
 use super::extended::{Prepared, Speaker};
+use super::frames::Frame;
 use super::session::Session;
 use crate::serve::connections::Connection;
 
 /// How often a client whose statement runs is looked at: one that has gone wants no answer.
 const GONE_INTERVAL: Duration = Duration::from_secs(1);
-/// Bytes before a message's body: its kind, and its length with itself.
-const HEADER_BYTES: usize = 5;
+/// The most that is read of a client at once.
+const READ_BYTES: usize = 8 << 10;
 
 type Socket = Framed<MaybeTls, PgWireMessageServerCodec<Prepared>>;
 
@@ -111,30 +112,45 @@ pub async fn serve_connection(
     socket.close().await
 }
 
-/// The next message; an error where it is too long. What is read of a long one before it is told is a few buffers.
+/// The next message; an error if it is too long, which is told as soon as it says so, or is not what it says.
 async fn next_message(
     socket: &mut Socket,
     most_bytes: usize,
 ) -> Option<Result<PgWireFrontendMessage, PgWireError>> {
-    std::future::poll_fn(|context| {
-        let polled = socket.poll_next_unpin(context);
-        if polled.is_pending() && announced_bytes(socket).is_some_and(|length| length > most_bytes) {
-            let message = format!("a message has at most {most_bytes} bytes");
-            return Poll::Ready(Some(Err(fatal("54000", message))));
+    loop {
+        match next_of_buffer(socket, most_bytes) {
+            Ok(None) => {}
+            message => return message.transpose(),
         }
-        polled
-    })
-    .await
+        let mut read = BytesMut::with_capacity(READ_BYTES);
+        match socket.get_mut().read_buf(&mut read).await {
+            Ok(0) if socket.read_buffer().is_empty() => return None,
+            Ok(0) => return Some(Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())),
+            Ok(_) => socket.read_buffer_mut().extend_from_slice(&read),
+            Err(error) => return Some(Err(error.into())),
+        }
+    }
 }
 
-/// The length that the message says it has which is being read; none while it is not known.
-fn announced_bytes(socket: &Socket) -> Option<usize> {
-    if matches!(socket.state(), PgWireConnectionState::AwaitingStartup) {
-        // A start-up message has no kind, and the library takes no long one.
-        return None;
+/// The next message of what was read; `None` if it is not whole.
+fn next_of_buffer(
+    socket: &mut Socket,
+    most_bytes: usize,
+) -> Result<Option<PgWireFrontendMessage>, PgWireError> {
+    let too_long = || fatal("54000", format!("a message has at most {most_bytes} bytes"));
+    // A start-up message has no kind, and the library takes no long one.
+    if !matches!(socket.state(), PgWireConnectionState::AwaitingStartup) {
+        match Frame::of(socket.read_buffer()) {
+            Frame::Announced(bytes) if bytes > most_bytes => return Err(too_long()),
+            Frame::Unknown | Frame::Announced(_) => return Ok(None),
+            Frame::Broken => return Err(fatal("08P01", "a message is not what its length says")),
+            Frame::Whole => {}
+        }
     }
-    let header = socket.read_buffer().get(1..HEADER_BYTES)?;
-    usize::try_from(i32::from_be_bytes(header.try_into().ok()?)).ok()
+    let mut buffer = std::mem::take(socket.read_buffer_mut());
+    let message = socket.codec_mut().decode(&mut buffer);
+    *socket.read_buffer_mut() = buffer;
+    message
 }
 
 /// Tells an error; false where it ends the connection.

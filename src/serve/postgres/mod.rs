@@ -9,6 +9,7 @@ mod cursors;
 mod door;
 mod errors;
 mod extended;
+mod frames;
 mod numeric;
 mod parameters;
 mod rows;
