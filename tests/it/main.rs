@@ -28,6 +28,7 @@ mod flight;
 mod flight_limits;
 mod flight_parts;
 mod fsck;
+mod fuzzed;
 mod goldens;
 mod hostile_files;
 mod http;
