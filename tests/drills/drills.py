@@ -1,8 +1,8 @@
 """Runs drills against the binary named by the environment variable TRIBUTARY.
 
-    python drills.py [schedules] [bucket] [writers] [crash] [corruption] [power_cut] [disk_full] [hostile] [soak]
+    python drills.py [schedules] [bucket] [writers] [crash] [corruption] [power_cut] [disk_full] [hostile] [soak] [load]
 
-Without names, every drill but `soak` runs. Exits with 1 if a drill fails.
+Without names, every drill but `soak` and `load` runs. Exits with 1 if a drill fails.
 """
 
 import argparse
@@ -24,8 +24,8 @@ import processes
 from outcome import Outcome, Settings
 from processes import Failed, Lost, Skipped
 
-DRILLS = ["schedules", "bucket", "writers", "crash", "corruption", "power_cut", "disk_full", "hostile", "soak"]
-LONG_ONLY = {"soak"}
+DRILLS = ["schedules", "bucket", "writers", "crash", "corruption", "power_cut", "disk_full", "hostile", "soak", "load"]
+LONG_ONLY = {"soak", "load"}
 SHOWN_FAILURES = 5
 
 
