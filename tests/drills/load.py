@@ -19,11 +19,11 @@ DAYS = 60
 RANGES = [7, 14, 28, 30, 60]
 ANALYSTS = 10
 # Seconds between two landings of a store, and between two questions of an analyst.
-LANDING_S, THINKING_S = 2.0, 1.0
+LANDING_S, THINKING_S = 10.0, 1.0
 # What is promised: milliseconds at the 95th percentile of cached answers and of all, and the part that is cached.
 CACHED_MS, ALL_MS, HIT_RATE = 50, 500, 0.8
 STATEMENTS = [
-    "select channel, sum(spend) as spend, sum(clicks) as clicks from metrics group by channel order by spend desc",
+    "select channel, sum(cost) as cost, sum(clicks) as clicks from metrics group by channel order by cost desc",
     "select customer_id, count(*) as orders, sum(revenue) as revenue from orders group by customer_id order by revenue desc limit 20",
     "select date_trunc('week', touched_at) as week, channel, count(*) from touchpoints group by 1, 2 order by 1, 2",
 ]
@@ -71,7 +71,7 @@ def history(chance: random.Random) -> dict[str, str]:
     metrics = [f"{day},{channel},{channel}-{n},USD,{chance.randrange(1, 90_000) / 100},{chance.randrange(9_000)},{chance.randrange(300)}" for day in days for channel in CHANNELS for n in range(4)]
     orders = [f"o{n},c{chance.randrange(4_000)},{chance.choice(days)}T{chance.randrange(24):02}:10:00Z,completed,USD,{chance.randrange(100, 30_000) / 100}" for n in range(10_000)]
     touches = [f"t{n},c{chance.randrange(4_000)},{chance.choice(days)}T{chance.randrange(24):02}:00:00Z,{chance.choice(CHANNELS)}" for n in range(40_000)]
-    header = {"metrics": "date,channel,campaign_id,currency,spend,impressions,clicks", "orders": "order_id,customer_id,ordered_at,status,currency,revenue", "touchpoints": "touch_id,customer_id,touched_at,channel"}
+    header = {"metrics": "date,channel,campaign,currency,cost,impressions,clicks", "orders": "order_id,customer_id,ordered_at,status,currency,revenue", "touchpoints": "touch_id,customer_id,touched_at,channel"}
     return {table: "\n".join([header[table], *rows]) + "\n" for table, rows in (("metrics", metrics), ("orders", orders), ("touchpoints", touches))}
 
 
