@@ -1,5 +1,10 @@
-use arrow::array::{Array, AsArray};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::{Decimal128Type, Int64Type};
+use parquet::arrow::ArrowWriter;
+use parquet::basic::{Compression, GzipLevel, ZstdLevel};
+use parquet::file::properties::WriterProperties;
 
 use super::{land, land_within, problems};
 use crate::land::{Format, LandRequest};
@@ -26,6 +31,26 @@ fn a_byte_order_mark_is_one_at_the_beginning_alone() {
     assert_eq!((at_the_beginning.rows.num_rows(), at_the_beginning.bad.len()), (1, 0));
     let behind_a_line = land("\n\u{feff}{\"id\":\"a\"}\n", Some(Format::Ndjson)).unwrap();
     assert_eq!((behind_a_line.rows.num_rows(), behind_a_line.bad.len()), (0, 1));
+}
+
+#[test]
+fn parquet_lands_however_its_columns_are_packed() {
+    let ids: ArrayRef = Arc::new(StringArray::from(vec!["a"; 1_000]));
+    let batch = RecordBatch::try_from_iter([("id", ids)]).unwrap();
+    for packing in [
+        Compression::UNCOMPRESSED,
+        Compression::SNAPPY,
+        Compression::GZIP(GzipLevel::default()),
+        Compression::LZ4,
+        Compression::LZ4_RAW,
+        Compression::ZSTD(ZstdLevel::default()),
+    ] {
+        let properties = WriterProperties::builder().set_compression(packing).build();
+        let mut writer = ArrowWriter::try_new(Vec::new(), batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        let landed = land(writer.into_inner().unwrap(), None).unwrap();
+        assert_eq!((landed.rows.num_rows(), landed.bad.len()), (1_000, 0), "{packing}");
+    }
 }
 
 #[test]
