@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
@@ -18,6 +18,9 @@ use crate::engine::{Asked, CacheStatus};
 use crate::error::Error;
 use crate::query::Answer;
 use crate::serve::encode::{EncodeOptions, Format, Numbers, Style, encode, encode_aside};
+
+static CACHE: HeaderName = HeaderName::from_static("tributary-cache");
+static DATA_VERSION: HeaderName = HeaderName::from_static("tributary-data-version");
 
 /// Rows in memory whose encoding is made whole and kept. More of them are encoded as they leave.
 const KEPT_BYTES: usize = 4 << 20;
@@ -158,7 +161,7 @@ pub fn whole(kept: &EncodedAnswer, status: CacheStatus, format: Format, etag: &s
 /// Says where an answer came from: `Tributary-Cache`, `Tributary-Data-Version`, `Age`.
 pub fn provenance(headers: &mut HeaderMap, version: &str, computed_at: DateTime<Utc>, status: CacheStatus) {
     let cache = if status == CacheStatus::Hit { "hit" } else { "miss" };
-    headers.insert("tributary-cache", HeaderValue::from_static(cache));
+    headers.insert(&CACHE, HeaderValue::from_static(cache));
     data_version(headers, version);
     let age = (Utc::now() - computed_at).num_seconds().max(0);
     headers.insert(header::AGE, HeaderValue::from(age));
@@ -166,7 +169,7 @@ pub fn provenance(headers: &mut HeaderMap, version: &str, computed_at: DateTime<
 
 pub fn data_version(headers: &mut HeaderMap, version: &str) {
     if let Ok(version) = HeaderValue::from_str(version) {
-        headers.insert("tributary-data-version", version);
+        headers.insert(&DATA_VERSION, version);
     }
 }
 
