@@ -1,4 +1,4 @@
-//! Where the bytes of a fuzzer go: where a client's bytes go. Nothing that they say may end the process, or take long.
+//! Gives the bytes of a fuzzer to the part that reads a client's bytes. No bytes may end the process, or take long.
 
 use std::io::{Cursor, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
@@ -91,7 +91,7 @@ pub fn landing(bytes: &[u8]) {
     let request = LandRequest { format, ..LandRequest::default() };
     let reading = Reading { unpacked_bytes: 64 << 20, ..Reading::default() };
     let (body, is_binary) = (body.to_vec(), [&b"PAR1"[..], b"ARROW1", b"\xff\xff\xff\xff"]);
-    // What reads these is a process of its own, which may die: the drill of hostile files has them.
+    // A process of its own reads Parquet and Arrow, and may die: `tests/it/hostile_files.rs` has such files.
     if is_binary.iter().any(|magic| body.starts_with(magic)) {
         return;
     }

@@ -18,7 +18,7 @@ pub struct Watch {
     watcher: std::sync::OnceLock<Option<Watcher>>,
 }
 
-/// What a look saw: it equals another one if nothing has changed between them.
+/// The state that a look saw. Two of them are equal if nothing has changed between the looks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Glance(u64);
 

@@ -242,7 +242,7 @@ fn texts_that_would_exhaust_the_planner_are_refused() {
     for (what, text) in refused {
         assert_eq!(refusal(&text).kind(), ErrorKind::LimitExceeded, "{what}");
     }
-    // Each of these takes the parser hours, since it reads what it cannot read twice.
+    // The parser or the planner reads twice what is within each of these.
     for (open, close) in [
         ("case when true then ", " end"),
         ("case x when 1 then ", " end"),

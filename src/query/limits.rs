@@ -30,8 +30,8 @@ pub(super) const SET_OPERATIONS: usize = 200;
 pub(super) const NESTING: usize = 100;
 /// Brackets inside brackets: the parser gives up at `NESTING`.
 const BRACKET_DEPTH: usize = 90;
-/// How often the parser looks at all tokens together. What it cannot read within `case`, `cast` and the like it reads again as
-/// if the word were a name, so that each of them in another doubles its work: eighteen take half a second, and thirty hours.
+/// How often the parser may look at all tokens together. If it cannot read what is within `case`, `cast` and the like, it reads
+/// the same again as if the word were a name. So each of them in another doubles its work: eighteen took half a second.
 const READINGS: u64 = 1 << 22;
 /// Subqueries of expressions inside each other: the planner looks at each twice as often as at the one around it.
 const SUBQUERY_NESTING: usize = 10;
@@ -144,7 +144,7 @@ fn deepest_bracket<'a>(tokens: impl Iterator<Item = &'a Token>) -> usize {
     deepest
 }
 
-/// What is open at a token, and how often it doubles the work within it.
+/// A bracket or a `case` that is open at a token, and how often it doubles the work within it.
 struct Open {
     is_case: bool,
     doublings: u32,
@@ -167,7 +167,7 @@ fn readings(dialect: &dyn Dialect, tokens: &[&Token]) -> u64 {
                 };
                 open.push(Open { is_case: false, doublings });
             }
-            // What was not closed within the bracket is closed with it.
+            // A bracket closes each `case` that is still open within it.
             Token::RParen | Token::RBracket | Token::RBrace => {
                 while open.pop().is_some_and(|closed| closed.is_case) {}
             }

@@ -58,7 +58,7 @@ impl KeyFile {
             Some(known) if stamp.is_none() && !known.document.is_empty() => return Err(gone()),
             _ => Arc::new(read(&self.path)?),
         };
-        // What a link points to may be in a folder that is not watched.
+        // A link may point into a folder that is not watched.
         let glance = glance.filter(|_| !self.path.is_symlink());
         *seen = Some(Seen { glance, stamp, document: Arc::clone(&document) });
         Ok(document)

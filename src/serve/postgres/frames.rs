@@ -52,7 +52,7 @@ fn is_filled(kind: u8, body: &[u8]) -> bool {
     taken.is_some() && body.0.is_empty()
 }
 
-/// What is left of a message. `None` if it ends before a part does.
+/// The rest of a message. A method returns `None` if the message ends before a part does.
 struct Body<'a>(&'a [u8]);
 
 impl Body<'_> {
