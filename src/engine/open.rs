@@ -14,7 +14,7 @@ use super::listing::TableSchema;
 use super::upkeep::{Ages, Upkeep};
 use crate::cache::AnswerCache;
 use crate::error::Result;
-use crate::lake::{Lake, Storage, Watch};
+use crate::lake::{Glance, Lake, Storage, Watch};
 use crate::land::Reading;
 use crate::query::{BoundQuery, Params, Registry};
 use crate::session::{Limits, MemoryWatch, Scratch, Sessions, process_limit_bytes};
@@ -222,6 +222,11 @@ impl Engine {
     /// Watches the lake's folder, if it is in one.
     pub fn watch(&self) -> Option<&Arc<Watch>> {
         self.inner.lake.watch()
+    }
+
+    /// Looks at the lake's folder; `None` if that does not tell whether something has changed.
+    pub fn glance(&self) -> Option<Glance> {
+        self.watch().and_then(|watch| watch.glance())
     }
 
     /// The folder of what does not fit into memory; it is removed with the engine.

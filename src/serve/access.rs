@@ -12,6 +12,10 @@ use super::keys::{Document, KeyInfo, KeyStore, Scope};
 use super::options::ServeOptions;
 use super::rates::{Rates, TooFast};
 use crate::error::{Error, Result};
+use crate::lake::Glance;
+
+/// Counts all callers of an open server.
+const OPEN: &str = "open";
 
 /// Lets callers in, each for one store, and no more of one key at once than may be. Clones share the places.
 #[derive(Debug, Clone)]
@@ -44,6 +48,32 @@ pub struct Caller {
     /// Which of the store's keys it is; all callers of an open server are one.
     pub key: String,
     _place: OwnedSemaphorePermit,
+}
+
+/// Who asks for an answer that is at hand.
+#[derive(Debug)]
+pub enum Recognized {
+    /// Everybody on this machine. A request that names no store asks for this one.
+    Anybody(Arc<str>),
+    Key(Arc<KeyInfo>),
+}
+
+impl Recognized {
+    /// The store of a request that names none.
+    pub fn store(&self) -> &str {
+        match self {
+            Recognized::Anybody(store) => store,
+            Recognized::Key(key) => &key.store,
+        }
+    }
+
+    /// Whom a request is counted for.
+    pub fn counted_for(&self) -> &str {
+        match self {
+            Recognized::Anybody(_) => OPEN,
+            Recognized::Key(key) => &key.id,
+        }
+    }
 }
 
 /// Why somebody is not let in.
@@ -124,12 +154,21 @@ impl Access {
     /// Open by choice, or while no key was ever made; on loopback alone. The first key closes it as soon as
     /// it is seen: at once if the lake is in a folder, after a few seconds if it is in a bucket.
     pub async fn door(&self) -> Result<Door> {
-        let open = Door::Open { default_store: Arc::clone(&self.default_store) };
+        self.door_of(self.keys.look()).await
+    }
+
+    /// The same after a look at the lake's folder.
+    pub async fn door_after(&self, glance: Option<Glance>) -> Result<Door> {
+        self.door_of(self.keys.look_after(glance)).await
+    }
+
+    async fn door_of(&self, look: impl Future<Output = Result<Arc<Document>>>) -> Result<Door> {
+        let open = || Door::Open { default_store: Arc::clone(&self.default_store) };
         if self.is_loopback && self.is_open {
-            return Ok(open);
+            return Ok(open());
         }
-        let keys = self.keys.look().await?;
-        Ok(if self.is_loopback && keys.is_empty() { open } else { Door::Keys(keys) })
+        let keys = look.await?;
+        Ok(if self.is_loopback && keys.is_empty() { open() } else { Door::Keys(keys) })
     }
 
     /// Lets in who presents a key at a door, and waits for a place; `asked` is the store that the request names.
@@ -143,7 +182,7 @@ impl Access {
     ) -> Result<Caller, Refusal> {
         let (store, gate) = match door {
             Door::Open { default_store } => {
-                (asked.unwrap_or_else(|| default_store.as_ref().to_owned()), "open".to_owned())
+                (asked.unwrap_or_else(|| default_store.as_ref().to_owned()), OPEN.to_owned())
             }
             Door::Keys(keys) => {
                 let key = self.known(keys, secret, connection)?;
@@ -151,17 +190,36 @@ impl Access {
                 if let Some(connection) = connection {
                     self.check_connections(connection, &key.id)?;
                 }
-                (key.store, key.id)
+                (key.store.clone(), key.id.clone())
             }
         };
         self.wait(store, &gate).await
+    }
+
+    /// Recognizes who asks for an answer that is at hand, which needs no place. Returns `None` if the caller has to show
+    /// more, or is to be refused: [`Self::admit`] says so.
+    pub fn recognize(
+        &self,
+        door: &Door,
+        connection: &Connection,
+        secret: Option<&str>,
+        scope: Scope,
+    ) -> Option<Recognized> {
+        match door {
+            Door::Open { default_store } => Some(Recognized::Anybody(Arc::clone(default_store))),
+            Door::Keys(keys) => {
+                let key = key_of(keys, secret?, Some(connection))?;
+                check(&key, None, scope).and_then(|()| self.check_connections(connection, &key.id)).ok()?;
+                Some(Recognized::Key(key))
+            }
+        }
     }
 
     /// Lets in again who has presented or proved a key before: it may have been revoked since, and the first key that is
     /// made closes an open server.
     pub async fn admit_again(&self, key: Option<&str>, store: &str, scope: Scope) -> Result<Caller, Refusal> {
         match (self.door().await?, key) {
-            (Door::Open { .. }, _) => self.wait(store.to_owned(), "open").await,
+            (Door::Open { .. }, _) => self.wait(store.to_owned(), OPEN).await,
             (Door::Keys(_), None) => Err(Refusal::NoKey),
             (Door::Keys(keys), Some(id)) => {
                 let key = keys.find(id).ok_or(Refusal::UnknownKey)?;
@@ -178,11 +236,12 @@ impl Access {
 
     fn known(
         &self,
-        keys: &Document,
+        keys: &Arc<Document>,
         secret: Option<&str>,
         connection: Option<&Arc<Connection>>,
-    ) -> Result<KeyInfo, Refusal> {
-        if let Some(key) = keys.verify(secret.ok_or(Refusal::NoKey)?) {
+    ) -> Result<Arc<KeyInfo>, Refusal> {
+        let secret = secret.ok_or(Refusal::NoKey)?;
+        if let Some(key) = key_of(keys, secret, connection.map(AsRef::as_ref)) {
             return Ok(key);
         }
         let counted = connection.map(|connection| self.rates.count_wrong_key(connection.address()));
@@ -204,6 +263,18 @@ impl Access {
         let new = || Arc::new(Semaphore::new(self.requests_per_key));
         Arc::clone(gates.entry(key.to_owned()).or_insert_with(new))
     }
+}
+
+/// Finds the key of a secret; a connection remembers the last one that it has shown.
+fn key_of(keys: &Arc<Document>, secret: &str, connection: Option<&Connection>) -> Option<Arc<KeyInfo>> {
+    if let Some(key) = connection.and_then(|connection| connection.has_shown(secret, keys)) {
+        return Some(key);
+    }
+    let key = Arc::new(keys.verify(secret)?);
+    if let Some(connection) = connection {
+        connection.shows(secret, keys, &key);
+    }
+    Some(key)
 }
 
 /// Whether a key may do what is asked, in the store that is named.

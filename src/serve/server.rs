@@ -98,9 +98,9 @@ pub async fn serve(
         std::future::pending::<()>().await;
     };
     let figures = http::metrics_upkeep(state.metrics.clone());
-    let router = http::router(state);
+    let front = http::Front::new(state);
     let acceptor = listeners.tls.as_ref().map(|tls| tls.acceptor(HTTP));
-    let http = serve_connections(listeners.http, acceptor, Door::Http, router, connections, stopping.clone());
+    let http = serve_connections(listeners.http, acceptor, Door::Http, front, connections, stopping.clone());
     let certificate = async {
         match listeners.tls {
             Some(tls) => tls.follow().await,

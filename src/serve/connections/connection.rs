@@ -6,6 +6,7 @@ use tokio::time::{Duration, Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::table::{Address, ConnectionLimits, Door};
+use crate::serve::keys::{Document, KeyInfo, Shown};
 
 /// One connection: its address, its API key, and its requests.
 #[derive(Debug)]
@@ -15,6 +16,7 @@ pub struct Connection {
     pub(super) address: Address,
     /// The key that its requests show, once one did.
     pub(super) key: OnceLock<String>,
+    shown: Mutex<Option<Shown>>,
     state: Mutex<State>,
     given_up: CancellationToken,
 }
@@ -49,6 +51,7 @@ impl Connection {
             door,
             address,
             key: OnceLock::new(),
+            shown: Mutex::default(),
             state: Mutex::new(state),
             given_up: CancellationToken::new(),
         }
@@ -58,6 +61,20 @@ impl Connection {
     pub fn begin(self: &Arc<Self>) -> Request {
         self.state().requests += 1;
         Request(Arc::clone(self))
+    }
+
+    /// Returns the key of a secret if the last request has shown the same.
+    pub fn has_shown(&self, secret: &str, keys: &Arc<Document>) -> Option<Arc<KeyInfo>> {
+        self.shown().as_ref()?.again(secret, keys)
+    }
+
+    /// Notes a secret that is a key's.
+    pub fn shows(&self, secret: &str, keys: &Arc<Document>, key: &Arc<KeyInfo>) {
+        *self.shown() = Some(Shown::new(secret, keys, key));
+    }
+
+    fn shown(&self) -> MutexGuard<'_, Option<Shown>> {
+        self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub fn address(&self) -> Address {

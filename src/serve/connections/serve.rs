@@ -5,7 +5,7 @@ use std::error::Error as StdError;
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::http::{Request, Response};
@@ -180,13 +180,34 @@ where
 {
     type Response = Response<Answer<B>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering<S::Future>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(Arc::clone(&self.connection));
-        let begun = self.connection.begin();
-        let answer = self.service.clone().call(request);
-        Box::pin(async move { Ok(answer.await?.map(|body| Answer { body, _begun: begun })) })
+        let begun = Some(self.connection.begin());
+        Answering { answer: self.service.clone().call(request), begun }
+    }
+}
+
+pin_project! {
+    /// A request that is being answered.
+    struct Answering<F> {
+        #[pin]
+        answer: F,
+        begun: Option<connection::Request>,
+    }
+}
+
+impl<F, B> Future for Answering<F>
+where
+    F: Future<Output = Result<Response<B>, Infallible>>,
+{
+    type Output = Result<Response<Answer<B>>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.answer.poll(context))?;
+        Poll::Ready(Ok(response.map(|body| Answer { body, _begun: this.begun.take() })))
     }
 }
 
@@ -195,7 +216,7 @@ pin_project! {
     struct Answer<B> {
         #[pin]
         body: B,
-        _begun: connection::Request,
+        _begun: Option<connection::Request>,
     }
 }
 

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Request, StatusCode, header};
 
 use super::problem::Problem;
 use super::query_string::QueryString;
 use super::state::AppState;
 use crate::error::Error;
-use crate::serve::access::{Caller, Door, Refusal};
+use crate::serve::access::{Caller, Door, Recognized, Refusal};
 use crate::serve::connections::Connection;
 use crate::serve::keys::Scope;
 use crate::serve::rates::TooFast;
@@ -67,6 +67,16 @@ async fn caller(parts: &Parts, state: &AppState, scope: Scope) -> Result<Caller,
     }
 }
 
+/// Recognizes who asks for an answer that is at hand; `None` if [`guard`] or [`QueryCaller`] has to look closer.
+pub fn recognize<B>(state: &AppState, door: &Door, request: &Request<B>) -> Option<Recognized> {
+    if matches!(door, Door::Open { .. }) && !is_local(request.headers()) {
+        return None;
+    }
+    let connection = request.extensions().get::<Arc<Connection>>()?;
+    let secret = request.headers().get(header::AUTHORIZATION).and_then(bearer);
+    state.access.recognize(door, connection, secret, Scope::Query)
+}
+
 /// The key of an `Authorization` header.
 fn bearer(given: &HeaderValue) -> Option<&str> {
     let (scheme, secret) = given.to_str().ok()?.split_once(' ')?;
@@ -110,7 +120,7 @@ impl From<Refusal> for Problem {
 
 /// Looks who may ask. Keeps web pages of other sites away from an open server: a browser on this machine would carry out
 /// their requests, and a name of theirs may point to this machine.
-pub async fn guard(state: &AppState, request: &mut Request) -> Result<(), Problem> {
+pub async fn guard<B>(state: &AppState, request: &mut Request<B>) -> Result<(), Problem> {
     // It tells nothing, and a process runs even if the keys in its bucket cannot be read.
     if request.uri().path() == ALIVE {
         return Ok(());

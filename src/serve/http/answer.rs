@@ -163,6 +163,11 @@ pub fn provenance(headers: &mut HeaderMap, version: &str, computed_at: DateTime<
     let cache = if status == CacheStatus::Hit { "hit" } else { "miss" };
     headers.insert(&CACHE, HeaderValue::from_static(cache));
     data_version(headers, version);
+    age(headers, computed_at);
+}
+
+/// Says how old an answer is.
+pub fn age(headers: &mut HeaderMap, computed_at: DateTime<Utc>) {
     let age = (Utc::now() - computed_at).num_seconds().max(0);
     headers.insert(header::AGE, HeaderValue::from(age));
 }
@@ -183,15 +188,13 @@ pub fn validators(headers: &mut HeaderMap, etag: &str) {
 }
 
 /// A strong validator promises the same bytes: compressed ones are another representation (RFC 9110, 8.8.1).
-pub fn weaken_if_packed(mut response: Response) -> Response {
-    let headers = response.headers_mut();
+pub fn weaken_if_packed(headers: &mut HeaderMap) {
     if headers.contains_key(header::CONTENT_ENCODING)
         && let Some(etag) = headers.get(header::ETAG).and_then(|etag| etag.to_str().ok())
         && let Ok(weak) = HeaderValue::from_str(&format!("W/{etag}"))
     {
         headers.insert(header::ETAG, weak);
     }
-    response
 }
 
 #[cfg(test)]

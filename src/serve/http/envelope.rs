@@ -1,19 +1,24 @@
 //! What surrounds every request: its id, its log line, its metrics, its time limit; and what becomes of
 //! panics and of errors on their way out.
 
+use std::cell::RefCell;
 use std::error::Error as _;
 use std::fmt::Write as _;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use axum::Json;
 use axum::extract::{MatchedPath, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use chrono::Utc;
 use futures::FutureExt;
+use rand::{RngCore, SeedableRng};
+use rand_chacha::ChaCha8Rng;
 use tracing::Instrument;
+use uuid::{Builder, Uuid};
 
 use super::answer::weaken_if_packed;
 use super::packing::AcceptedPackings;
@@ -22,7 +27,7 @@ use super::state::AppState;
 use super::{access, land};
 use crate::error::{Error, ErrorKind};
 
-const REQUEST_ID: &str = "x-request-id";
+static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Headers of answers that do not say otherwise: nobody else may keep them, guess what they are, or show them in a page.
 const UNLESS_SAID: [(HeaderName, &str); 5] = [
@@ -50,21 +55,37 @@ pub async fn wrap(State(state): State<Arc<AppState>>, request: Request, next: Ne
         response.unwrap_or_else(|_| Problem::from(Error::internal("a handler panicked")).into_response());
     let mut response = finish(response, &request_id);
     let elapsed = begun.elapsed();
-    let (status, elapsed_us) = (response.status().as_u16(), elapsed.as_micros() as u64);
-    // A line for each answer would take longer than many an answer.
+    log_answer(&request_id, method, path, response.status(), elapsed);
+    state.figures.of(path, method, response.status()).count(elapsed);
+    let headers = response.headers_mut();
+    name_request(headers, request_id);
+    complete(headers);
+    let mut response = accepted.pack(response).await;
+    weaken_if_packed(response.headers_mut());
+    response
+}
+
+/// Writes the line of an answer. One for each that is well would take longer than many an answer.
+pub fn log_answer(request_id: &str, method: &str, path: &str, status: StatusCode, elapsed: Duration) {
+    let (status, elapsed_us) = (status.as_u16(), elapsed.as_micros() as u64);
     match status {
         ..400 => tracing::debug!(%request_id, %method, %path, status, elapsed_us, "answered"),
         _ => tracing::info!(%request_id, %method, %path, status, elapsed_us, "answered"),
     }
-    state.figures.count(path, method, status, elapsed);
-    let headers = response.headers_mut();
-    if let Ok(id) = HeaderValue::from_str(&request_id) {
-        headers.insert(REQUEST_ID, id);
+}
+
+/// Puts a request's id among the headers of its answer.
+pub fn name_request(headers: &mut HeaderMap, request_id: String) {
+    if let Ok(id) = HeaderValue::try_from(request_id) {
+        headers.insert(&REQUEST_ID, id);
     }
+}
+
+/// Adds the headers that an answer does not have.
+pub fn complete(headers: &mut HeaderMap) {
     for (name, value) in UNLESS_SAID {
         headers.entry(name).or_insert(HeaderValue::from_static(value));
     }
-    weaken_if_packed(accepted.pack(response).await)
 }
 
 /// Answers a request that may be asked, and bounds the time until its answer begins.
@@ -150,14 +171,35 @@ fn method_name(method: &Method) -> &'static str {
     }
 }
 
-fn request_id(headers: &HeaderMap) -> String {
+/// The id that a client gives its request, or a new one.
+pub fn request_id(headers: &HeaderMap) -> String {
     let is_sane = |id: &&str| {
         (1..=64).contains(&id.len())
             && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.'))
     };
     headers
-        .get(REQUEST_ID)
+        .get(&REQUEST_ID)
         .and_then(|id| id.to_str().ok())
         .filter(is_sane)
-        .map_or_else(|| uuid::Uuid::now_v7().to_string(), ToOwned::to_owned)
+        .map_or_else(new_id, ToOwned::to_owned)
+}
+
+/// A new id: the time, and 74 random bits (UUID version 7, RFC 9562). The bits come from a generator of this thread: the
+/// system's would be a call for each request.
+fn new_id() -> String {
+    thread_local! {
+        static BITS: RefCell<Option<ChaCha8Rng>> = const { RefCell::new(None) };
+    }
+    BITS.with_borrow_mut(|bits| {
+        let bits = match bits {
+            Some(bits) => bits,
+            None => bits.insert(ChaCha8Rng::try_from_os_rng().ok()?),
+        };
+        let mut random = [0; 10];
+        bits.fill_bytes(&mut random);
+        let millis = u64::try_from(Utc::now().timestamp_millis()).ok()?;
+        Some(Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+    })
+    .unwrap_or_else(Uuid::now_v7)
+    .to_string()
 }

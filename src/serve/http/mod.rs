@@ -6,6 +6,7 @@ mod answer;
 mod body;
 mod envelope;
 mod figures;
+mod front;
 mod health;
 mod home;
 mod land;
@@ -21,6 +22,6 @@ mod sql;
 mod state;
 mod tables;
 
+pub use front::Front;
 pub use metrics::upkeep as metrics_upkeep;
-pub use router::router;
 pub use state::AppState;

@@ -3,19 +3,23 @@
 use std::convert::Infallible;
 use std::sync::{Arc, Weak};
 
-use axum::extract::FromRequestParts;
+use axum::body::Body;
+use axum::extract::{FromRequestParts, MatchedPath};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, HeaderName, header};
-use axum::response::{IntoResponse, Response};
+use axum::http::{HeaderMap, HeaderName, Method, StatusCode, Uri, header};
+use axum::response::Response;
+use chrono::{DateTime, Utc};
 use moka::sync::Cache;
 
 use super::access::QueryCaller;
-use super::answer::{is_known, not_modified, whole};
+use super::answer::{age, is_known, not_modified, weaken_if_packed, whole};
+use super::envelope;
+use super::figures::Figure;
 use super::problem::Problem;
 use super::state::AppState;
 use crate::cache::EncodedAnswer;
 use crate::engine::{Basis, CacheStatus, Moment};
-use crate::serve::access::Caller;
+use crate::serve::access::{Caller, Door};
 use crate::serve::encode::Format;
 
 /// The bytes that all remembered requests may take.
@@ -29,28 +33,39 @@ const OTHER_BYTES: usize = 1_024;
 pub struct Repeats(Cache<String, Arc<Known>>);
 
 /// The answer to a request. Its bytes are kept with all answers, and can be gone.
-struct Known {
-    basis: Basis,
+pub struct Known {
+    pub basis: Basis,
     etag: String,
-    format: Format,
     bytes: Weak<EncodedAnswer>,
+    computed_at: DateTime<Utc>,
+    /// The path as the router names it.
+    path: MatchedPath,
+    whole: Prepared,
+    not_modified: Prepared,
 }
 
-/// Somebody who asks for an answer that can be kept. A request that was answered before is answered on the way here.
+/// All of an answer that stays the same.
+struct Prepared {
+    status: StatusCode,
+    headers: HeaderMap,
+    figure: Figure,
+}
+
+/// A request that is answered again.
+pub struct Repeat<'a> {
+    pub response: Response,
+    pub figure: &'a Figure,
+    pub path: &'a str,
+}
+
+/// Somebody who asks for an answer that can be kept.
 pub struct Asking {
     pub caller: Caller,
     /// Everything that the answer is made of is asked at this moment.
     pub moment: Moment,
     pub headers: HeaderMap,
-    /// `None` if the request is too long to be remembered.
-    request: Option<String>,
-}
-
-/// Why a handler is not reached.
-pub enum Early {
-    /// The request was answered before.
-    Answered(Response),
-    Refused(Problem),
+    /// `None` if the request is not to be remembered.
+    request: Option<(String, MatchedPath)>,
 }
 
 impl Default for Repeats {
@@ -60,49 +75,47 @@ impl Default for Repeats {
     }
 }
 
-impl FromRequestParts<Arc<AppState>> for Asking {
-    type Rejection = Early;
-
-    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Early> {
-        let QueryCaller(caller) =
-            QueryCaller::from_request_parts(parts, state).await.map_err(Early::Refused)?;
-        let request = name(&caller.store, parts);
-        if let Some(request) = &request
-            && let Some(known) = state.repeats.0.get(request)
-            && let Some(response) = known.answer(state, &parts.headers).await.map_err(Early::Refused)?
-        {
-            return Err(Early::Answered(response));
-        }
-        let headers = HeaderMap::from_request_parts(parts, state).await;
-        let headers = headers.unwrap_or_else(|never: Infallible| match never {});
-        Ok(Self { caller, moment: Moment::now(), headers, request })
+impl Repeats {
+    pub fn get(&self, name: &str) -> Option<Arc<Known>> {
+        self.0.get(name)
     }
 }
 
-/// All that an answer depends on, beside the data and the day.
-fn name(store: &str, parts: &Parts) -> Option<String> {
+/// False if no such request is remembered.
+pub fn may_know(uri: &Uri) -> bool {
+    uri.path().starts_with("/v1/queries/") || uri.path().starts_with("/api/")
+}
+
+/// All that an answer depends on, beside the data and the day; `None` if that is too much. The `store` is that of requests
+/// which name none.
+pub fn name(door: &Door, store: &str, headers: &HeaderMap, uri: &Uri) -> Option<String> {
     let text = |name: HeaderName| {
-        let mut values = parts.headers.get_all(name).iter();
+        let mut values = headers.get_all(name).iter();
         let first = values.next().map_or(Some(""), |value| value.to_str().ok());
         first.filter(|_| values.next().is_none())
     };
     let (accept, packing) = (text(header::ACCEPT)?, text(header::ACCEPT_ENCODING)?);
-    let target = parts.uri.path_and_query()?.as_str();
-    let name = format!("{} {store}{target}\n{accept}\n{packing}", store.len());
-    (name.len() <= LONGEST).then_some(name)
+    let target = uri.path_and_query()?.as_str();
+    // A key's store is the only one that it may name.
+    let door = if matches!(door, Door::Open { .. }) { "open" } else { "key" };
+    let parts = [door, store, "\n", target, "\n", accept, "\n", packing];
+    (parts.into_iter().map(str::len).sum::<usize>() <= LONGEST).then(|| parts.concat())
 }
 
-impl Known {
-    /// `None` if this is not the answer any more.
-    async fn answer(&self, state: &AppState, headers: &HeaderMap) -> Result<Option<Response>, Problem> {
-        if !state.engine.is_current(&self.basis).await? {
-            return Ok(None);
-        }
-        if is_known(headers, &self.etag) {
-            return Ok(Some(not_modified(&self.etag)));
-        }
-        let bytes = self.bytes.upgrade();
-        Ok(bytes.map(|bytes| whole(&bytes, CacheStatus::Hit, self.format, &self.etag)))
+impl FromRequestParts<Arc<AppState>> for Asking {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &Arc<AppState>) -> Result<Self, Problem> {
+        let QueryCaller(caller) = QueryCaller::from_request_parts(parts, state).await?;
+        let request = parts.extensions.get::<Door>().and_then(|door| {
+            let store = if let Door::Open { default_store } = door { default_store } else { &*caller.store };
+            let name = name(door, store, &parts.headers, &parts.uri)?;
+            Some((name, parts.extensions.get::<MatchedPath>()?.clone()))
+        });
+        let request = request.filter(|_| parts.method == Method::GET);
+        let headers = HeaderMap::from_request_parts(parts, state).await;
+        let headers = headers.unwrap_or_else(|never: Infallible| match never {});
+        Ok(Self { caller, moment: Moment::now(), headers, request })
     }
 }
 
@@ -115,21 +128,48 @@ impl Asking {
         format: Format,
         bytes: &Arc<EncodedAnswer>,
     ) -> Result<(), Problem> {
-        if let Some(request) = self.request
+        if let Some((request, path)) = self.request
             && let Some(basis) = state.engine.basis(&self.moment, &self.caller.store).await?
         {
-            let known = Known { basis, etag, format, bytes: Arc::downgrade(bytes) };
+            let prepared = |response: Response| {
+                let (mut parts, _) = response.into_parts();
+                envelope::complete(&mut parts.headers);
+                weaken_if_packed(&mut parts.headers);
+                let figure = state.figures.of(path.as_str(), "GET", parts.status);
+                Prepared { status: parts.status, headers: parts.headers, figure }
+            };
+            let known = Known {
+                whole: prepared(whole(bytes, CacheStatus::Hit, format, &etag)),
+                not_modified: prepared(not_modified(&etag)),
+                bytes: Arc::downgrade(bytes),
+                computed_at: bytes.computed_at,
+                basis,
+                etag,
+                path,
+            };
             state.repeats.0.insert(request, Arc::new(known));
         }
         Ok(())
     }
 }
 
-impl IntoResponse for Early {
-    fn into_response(self) -> Response {
-        match self {
-            Early::Answered(response) => response,
-            Early::Refused(problem) => problem.into_response(),
+impl Known {
+    /// Answers the request again; `None` if the bytes are not kept any more.
+    pub fn answer(&self, headers: &HeaderMap) -> Option<Repeat<'_>> {
+        let is_known = is_known(headers, &self.etag);
+        let prepared = if is_known { &self.not_modified } else { &self.whole };
+        let body = if is_known {
+            Body::empty()
+        } else {
+            let bytes = self.bytes.upgrade()?;
+            Body::from(bytes.bytes.clone())
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = prepared.status;
+        *response.headers_mut() = prepared.headers.clone();
+        if !is_known {
+            age(response.headers_mut(), self.computed_at);
         }
+        Some(Repeat { response, figure: &prepared.figure, path: self.path.as_str() })
     }
 }

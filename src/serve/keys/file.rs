@@ -44,8 +44,13 @@ impl KeyFile {
 
     /// The keys as they are now.
     pub fn look(&self) -> Result<Arc<Document>> {
+        self.look_after(self.watch.get().and_then(|watch| watch.glance()))
+    }
+
+    /// The keys as they are after a look at the watched folders.
+    pub fn look_after(&self, glance: Option<Glance>) -> Result<Arc<Document>> {
         let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-        let glance = self.watch.get().and_then(|watch| watch.glance());
+        let glance = glance.filter(|_| self.watch.get().is_some());
         if let Some(seen) = seen.as_ref()
             && glance.is_some()
             && seen.glance == glance

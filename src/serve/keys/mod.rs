@@ -2,6 +2,7 @@
 //! what the key allows. This room never keeps a secret, and never lets somebody in because it cannot read the keys.
 
 mod document;
+mod shown;
 mod store;
 
 mod bucket;
@@ -16,4 +17,5 @@ mod tests;
 pub use bucket::{LONGEST_OUTAGE, LOOK_INTERVAL};
 pub use document::{Document, KeyInfo, Provable, Scope};
 pub use place::{Freshness, keys_file};
+pub use shown::Shown;
 pub use store::{KeyStore, create, list, revoke};

@@ -9,7 +9,7 @@ use super::document::{Document, KeyInfo, NewKey, Scope};
 use super::file::KeyFile;
 use super::place::{Freshness, Place};
 use crate::error::Result;
-use crate::lake::Watch;
+use crate::lake::{Glance, Watch};
 
 /// The keys of a lake, wherever they are. Clones share what was read.
 #[derive(Debug, Clone)]
@@ -39,6 +39,14 @@ impl KeyStore {
     pub async fn look(&self) -> Result<Arc<Document>> {
         match &*self.place {
             Place::File(file) => file.look(),
+            Place::Bucket(object) => object.look().await,
+        }
+    }
+
+    /// The same after a look at the folders that [`Self::follow`] was told of.
+    pub async fn look_after(&self, glance: Option<Glance>) -> Result<Arc<Document>> {
+        match &*self.place {
+            Place::File(file) => file.look_after(glance),
             Place::Bucket(object) => object.look().await,
         }
     }
